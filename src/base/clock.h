@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DV_BASE_CLOCK_H
+#define DV_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/** Monotonic time in nanoseconds. */
+uint64_t dv_clock_ns(void);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/cpu.h"
+
+#include "base/attr.h"
+
+#include <ctype.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if DV_ARCH_X86_64
+#include <cpuid.h>
+
+static uint64_t xgetbv0(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* Intel SDM vol. 1, 14.3 and 15.2: the feature bit, OSXSAVE and the state bits in XCR0 are all needed. */
+unsigned dv_cpu_detect(void)
+{
+    unsigned a, b, c, d, flags = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return 0;
+    const unsigned osxsave_avx_fma_f16c = 1u << 27 | 1u << 28 | 1u << 12 | 1u << 29;
+    if ((c & osxsave_avx_fma_f16c) != osxsave_avx_fma_f16c)
+        return 0;
+    uint64_t xcr0 = xgetbv0();
+    if ((xcr0 & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    const unsigned avx2_bmi = 1u << 5 | 1u << 3 | 1u << 8;
+    if ((b & avx2_bmi) != avx2_bmi)
+        return 0;
+    flags |= DV_CPU_AVX2;
+    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    if ((xcr0 & 0xe6) != 0xe6 || (b & f_dq_bw_vl) != f_dq_bw_vl)
+        return flags;
+    flags |= DV_CPU_AVX512;
+    if (c & 1u << 11)
+        flags |= DV_CPU_AVX512_VNNI;
+    return flags;
+}
+#else
+unsigned dv_cpu_detect(void) { return 0; }
+#endif
+
+static const struct {
+    const char *name;
+    unsigned flags;
+} levels[] = {
+    {"avx512-vnni", DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI},
+    {"avx512", DV_CPU_AVX2 | DV_CPU_AVX512},
+    {"avx2", DV_CPU_AVX2},
+    {"c", 0},
+};
+
+const char *dv_cpu_level_name(unsigned flags)
+{
+    for (size_t i = 0; i < DV_ARRAY_LEN(levels); i++)
+        if ((flags & levels[i].flags) == levels[i].flags)
+            return levels[i].name;
+    return "c";
+}
+
+int dv_cpu_level_parse(const char *name)
+{
+    for (size_t i = 0; i < DV_ARRAY_LEN(levels); i++)
+        if (strcmp(name, levels[i].name) == 0)
+            return (int)levels[i].flags;
+    return -1;
+}
+
+const char *dv_cpu_model_name(void)
+{
+    static char name[64];
+#if DV_ARCH_X86_64
+    unsigned regs[12];
+    if (name[0] != 0)
+        return name;
+    for (unsigned i = 0; i < 3; i++)
+        if (!__get_cpuid(0x80000002u + i, &regs[4 * i], &regs[4 * i + 1], &regs[4 * i + 2], &regs[4 * i + 3]))
+            return "";
+    memcpy(name, regs, sizeof regs);
+    for (size_t n = strlen(name); n > 0 && isspace((unsigned char)name[n - 1]);)
+        name[--n] = 0;
+#endif
+    return name;
+}
+
+/* Reads a number from a small file; false when it is missing or holds no number ("max"). */
+static bool read_numbers(const char *path, uint64_t *first, uint64_t *second)
+{
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return false;
+    char text[64];
+    bool ok = fgets(text, sizeof text, f) != NULL && isdigit((unsigned char)text[0]);
+    fclose(f);
+    if (!ok)
+        return false;
+    char *end;
+    *first = strtoull(text, &end, 10);
+    if (second != NULL)
+        *second = strtoull(end, NULL, 10);
+    return true;
+}
+
+unsigned dv_cpu_cores(void)
+{
+    cpu_set_t set;
+    unsigned n = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = (unsigned)CPU_COUNT(&set);
+    else if (sysconf(_SC_NPROCESSORS_ONLN) > 0)
+        n = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t quota, period;
+    if (read_numbers("/sys/fs/cgroup/cpu.max", &quota, &period) && period > 0) {
+        uint64_t cores = (quota + period - 1) / period;
+        n = (unsigned)DV_MIN((uint64_t)n, cores);
+    }
+    return DV_MAX(n, 1u);
+}
+
+static uint64_t meminfo(const char *key)
+{
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (f == NULL)
+        return 0;
+    char line[128];
+    uint64_t kib = 0;
+    size_t n = strlen(key);
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, key, n) == 0 && line[n] == ':')
+            kib = strtoull(line + n + 1, NULL, 10);
+    fclose(f);
+    return kib * 1024;
+}
+
+uint64_t dv_mem_limit(void)
+{
+    uint64_t total = meminfo("MemTotal"), limit;
+    if (read_numbers("/sys/fs/cgroup/memory.max", &limit, NULL) && limit < total)
+        return limit;
+    return total;
+}
+
+uint64_t dv_mem_available(void)
+{
+    uint64_t free_now = meminfo("MemAvailable"), limit, used;
+    if (read_numbers("/sys/fs/cgroup/memory.max", &limit, NULL) &&
+        read_numbers("/sys/fs/cgroup/memory.current", &used, NULL)) {
+        uint64_t left = limit > used ? limit - used : 0;
+        return DV_MIN(free_now, left);
+    }
+    return free_now;
+}

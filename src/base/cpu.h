@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What this machine is: instruction-set levels, usable cores, usable memory. */
+#ifndef DV_BASE_CPU_H
+#define DV_BASE_CPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** Levels that ship together; a level implies the ones below it. */
+enum dv_cpu_flag {
+    DV_CPU_AVX2 = 1u << 0,        /**< AVX2, FMA, F16C, BMI2, with OS support for YMM (XGETBV) */
+    DV_CPU_AVX512 = 1u << 1,      /**< AVX-512 F, BW, DQ, VL, with OS support for ZMM */
+    DV_CPU_AVX512_VNNI = 1u << 2, /**< and VNNI */
+};
+
+/** Flags of this CPU, OS state included. Detected once; any thread. */
+unsigned dv_cpu_detect(void);
+/** Name of the best level in flags: "c", "avx2", "avx512", "avx512-vnni". */
+const char *dv_cpu_level_name(unsigned flags);
+/** Flags for a level name as above ("c" gives 0); -1 for an unknown name. */
+int dv_cpu_level_parse(const char *name);
+/** Model name of the CPU; "" when the system does not say. Static storage. */
+const char *dv_cpu_model_name(void);
+/** Cores this process may use: affinity mask and cgroup quota, whichever is smaller; at least 1. */
+unsigned dv_cpu_cores(void);
+/** Memory in bytes this process may use: physical memory or the cgroup's limit, whichever is smaller. */
+uint64_t dv_mem_limit(void);
+/** Memory in bytes that is available now (MemAvailable, and what the cgroup leaves). */
+uint64_t dv_mem_available(void);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Allocation with a category, so that memory is a number the program knows, and with two test hooks: failure after N
+ * allocations, and a guard that counts allocations in a region that must make none (the token loop). */
+#ifndef DV_BASE_MEM_H
+#define DV_BASE_MEM_H
+
+#include "base/attr.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum dv_mem_cat {
+    DV_MEM_BASE,    /**< everything without a better name */
+    DV_MEM_GGUF,    /**< metadata and tensor directories */
+    DV_MEM_TOK,     /**< vocabularies, tokenizer work space, templates */
+    DV_MEM_MODEL,   /**< bound weights, tables */
+    DV_MEM_KV,      /**< KV cache pages */
+    DV_MEM_SCRATCH, /**< activations and packing tiles */
+    DV_MEM_SESSION, /**< sessions, samplers */
+    DV_MEM_CAT_N
+} dv_mem_cat;
+
+/** 64-byte aligned, uninitialised; NULL when out of memory or n is 0 bytes over the limit of size_t. n == 0 gives a valid pointer. */
+void *dv_alloc(dv_mem_cat cat, size_t n) DV_WARN_UNUSED;
+/** n * size zeroed bytes, product checked. */
+void *dv_calloc(dv_mem_cat cat, size_t n, size_t size) DV_WARN_UNUSED;
+/** n * size uninitialised bytes, product checked. */
+void *dv_alloc_array(dv_mem_cat cat, size_t n, size_t size) DV_WARN_UNUSED;
+/** Grow or shrink; p may be NULL; on failure NULL and p stays valid. */
+void *dv_realloc(dv_mem_cat cat, void *p, size_t n) DV_WARN_UNUSED;
+/** p may be NULL. */
+void dv_free(void *p);
+/** Terminated copy of n bytes. */
+char *dv_strndup(dv_mem_cat cat, const char *s, size_t n) DV_WARN_UNUSED;
+
+/** Bytes now allocated in a category (DV_MEM_CAT_N: all of them). Any thread. */
+size_t dv_mem_used(dv_mem_cat cat);
+
+/** Test hook: the n-th allocation from now fails and so do all later ones; 0 switches it off. */
+void dv_mem_fail_after(uint64_t n);
+/** Allocations made by the calling thread so far; a region that must not allocate compares before and after. */
+uint64_t dv_mem_count(void);
+
+#endif
