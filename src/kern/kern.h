@@ -33,12 +33,14 @@ typedef struct dv_act_block {
     int16_t q[DV_SB]; /**< in each group of 4 the order is 0,2,1,3 (what nibble and byte masks of weights give without shuffles) */
     float s16[16];    /**< sum of q over elements 16b..16b+15; exact */
     float s32[8];     /**< sum of q over elements 32b..32b+31; exact */
-    float d;          /**< max|x| / 32767; 0 for an all-zero block; NaN (and q = 0) when an x is NaN or infinite */
-    float pad[7];
+    float d;          /**< max|x| / 32767; 0 (and q = 0) when 32767 / max|x| overflows, so for an all-zero block too;
+                           NaN (and q = 0) when an x is NaN or infinite */
+    float pad[7];     /**< unspecified */
 } dv_act_block;
 _Static_assert(sizeof(dv_act_block) == 640, "ten cache lines");
 
-/** A tile of unpacked integer weights: weight(r, k) = d[b][r] * q(r, k) + m[b][r], b the sub-block of k. Rows past n_rows are zero. */
+/** A tile of unpacked integer weights: weight(r, k) = d[b][r] * q(r, k) + m[b][r], b the sub-block of k. Rows past n_rows are zero
+ * (q, d and m, where m is in use; the sign of zero is free). d and m hold the exact products: block scale times sub-block scale. */
 typedef struct dv_tile {
     DV_ALIGNED(64) int16_t q[DV_SB / 2][DV_TILE_ROWS][2]; /**< pair i holds columns 4(i/2) + {0,2} (i even) or {1,3} (i odd) */
     DV_ALIGNED(64) float d[16][DV_TILE_ROWS];             /**< scale of sub-block b */
@@ -114,7 +116,8 @@ typedef void (*dv_rope_fn)(float *x, uint32_t n_rot, const float *cs);
 
 /** Bytes of K, or of V, for n_pos positions (a multiple of 16) of one head. */
 size_t dv_kv_bytes(dv_kv_type type, uint32_t hd, uint32_t n_pos);
-/** Store one position. q8_0: scale = f16(max|x| / 127), q = round-half-even(x * (1 / scale)), clamped to +-127; scale 0 gives q 0. */
+/** Store one position. q8_0: scale = f16(max|x| / 127), q = round-half-even(x * (1 / scale)), clamped to +-127; a scale that is 0 or not
+ * finite (an x is NaN or too large) gives q 0, and with the latter every score and value of that block becomes NaN. */
 typedef void (*dv_kv_store_fn)(void *kv, uint32_t hd, uint32_t pos, const float *x);
 /**
  * s[i * lds + p] = q_i . K_p for all positions p of n_groups groups, lane = position:
@@ -125,12 +128,14 @@ typedef void (*dv_kv_store_fn)(void *kv, uint32_t hd, uint32_t pos, const float 
 typedef void (*dv_attn_scores_fn)(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds);
 /**
  * s[i] = exp(s[i] - max) for i in [lo, hi), 0 elsewhere in [0, n); returns the 16-lane sum (lane = index modulo 16 from 0). lo < hi <= n,
- * n a multiple of 16. The caller divides. If max is not finite the result is NaN.
+ * n a multiple of 16. The caller divides. Plain arithmetic, no special cases: max is the largest of s[lo..hi), NaN if one is NaN, so the
+ * result is NaN when max is not finite.
  */
 typedef float (*dv_softmax_fn)(float *s, uint32_t lo, uint32_t hi, uint32_t n);
 /**
  * out[i * ldo + d] = fma(p_i[pos], v[pos][d], out[i * ldo + d]) for pos = 0..n_pos in this order (q8_0: fma(p_i[pos] * scale, (float)q, out)).
- * Positions [first, first + n_pos) of the page.
+ * Positions [first, first + n_pos) of the page: v[pos] above is position first + pos, p_i[pos] is counted from p (p_i[0] belongs to
+ * position first). Any first and n_pos.
  */
 typedef void (*dv_attn_values_fn)(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo);
 
