@@ -8,7 +8,8 @@
  *   4. r = fma(n, -LN2_LO, r)
  *   5. p = C6; p = fma(p, r, C5); ... C4, C3, C2; p = fma(p, r, 1); p = fma(p, r, 1)
  *   6. the result's bits are bits(p) + (bits(t) << 23), modulo 2^32
- *   7. x < LO gives 0 (so no result is subnormal), x > HI gives infinity; both selected after the fact, so NaN stays NaN.
+ *   7. selected after the fact: x < LO gives 0 (so no result is subnormal), x > HI gives infinity, NaN gives NaN (step 6 can destroy one;
+ *      "if not x <= HI then x + infinity" covers the last two).
  *      (For x in [LO, HI] step 6 cannot leave the normal range, except that it may give infinity itself for x next to HI.)
  * C2..C6: minimax fit of exp(r) = 1 + r + C2 r^2 + ... on |r| <= ln2 / 2, relative error 2^-28.2, each rounded to f32 before the next
  * was fitted. */
@@ -29,7 +30,7 @@
 #define DV_EXP_C5 0x1.12398ap-7f
 #define DV_EXP_C6 0x1.6a4d14p-10f
 #define DV_EXP_LO -87.3f
-#define DV_EXP_HI 88.7228317f
+#define DV_EXP_HI 0x1.62e42ep+6f /* 88.72283 */
 
 /* gelu(x) = x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3), because tanh(u) = 2 / (1 + exp(-2u)) - 1. */
 #define DV_GELU_C1 -0x1.988454p+0f /* -2 sqrt(2/pi) */
