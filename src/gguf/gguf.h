@@ -49,7 +49,8 @@ typedef struct dv_gguf_tensor {
 /**
  * Open a model file; for a file named like x-00001-of-00003.gguf all parts are opened and seen as one.
  * An unsupported tensor type is not an error here: the user of the tensor reports it (a vocabulary may still be read).
- * Errors: DV_ENOENT, DV_EACCES, DV_EIO, DV_EINVAL (not a regular file), DV_EFORMAT (with key, tensor or offset), DV_ELIMIT, DV_ENOMEM.
+ * Errors: DV_ENOENT, DV_EACCES, DV_EIO, DV_EINVAL (not a regular file), DV_EUNSUPPORTED (version 1, big-endian),
+ * DV_EFORMAT (with key, tensor or offset), DV_ELIMIT, DV_ENOMEM.
  */
 int dv_gguf_open(dv_gguf **out, const char *path, dv_err *err);
 /** The same from memory (borrowed until close), one part. data must be 64-byte aligned for tensor data to be used by kernels. */
