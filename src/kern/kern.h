@@ -127,9 +127,9 @@ typedef void (*dv_kv_store_fn)(void *kv, uint32_t hd, uint32_t pos, const float 
  */
 typedef void (*dv_attn_scores_fn)(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds);
 /**
- * s[i] = exp(s[i] - max) for i in [lo, hi), 0 elsewhere in [0, n); returns the 16-lane sum (lane = index modulo 16 from 0). lo < hi <= n,
- * n a multiple of 16. The caller divides. Plain arithmetic, no special cases: max is the largest of s[lo..hi), NaN if one is NaN, so the
- * result is NaN when max is not finite.
+ * s[i] = exp(s[i] - max) for i in [lo, hi), max the largest of them, 0 elsewhere in [0, n); returns the 16-lane sum (lane = index modulo
+ * 16 from 0). lo < hi <= n, n a multiple of 16. The caller divides. When max is not finite or an s[i] is NaN, the arithmetic itself makes
+ * the sum NaN, and s[lo..hi) is unspecified.
  */
 typedef float (*dv_softmax_fn)(float *s, uint32_t lo, uint32_t hi, uint32_t n);
 /**
