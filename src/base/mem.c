@@ -20,6 +20,7 @@ typedef struct mem_head {
 _Static_assert(sizeof(mem_head) <= MEM_ALIGN, "header fits the alignment gap");
 
 static atomic_size_t used[DV_MEM_CAT_N];
+static atomic_size_t peak[DV_MEM_CAT_N];
 static atomic_uint_fast64_t fail_countdown;
 static _Thread_local uint64_t thread_count;
 
@@ -34,6 +35,13 @@ static bool should_fail(void)
     return left == 1;
 }
 
+static void raise_peak(dv_mem_cat cat, size_t now)
+{
+    size_t seen = atomic_load_explicit(&peak[cat], memory_order_relaxed);
+    while (now > seen && !atomic_compare_exchange_weak_explicit(&peak[cat], &seen, now, memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
 void *dv_alloc(dv_mem_cat cat, size_t n)
 {
     size_t total;
@@ -45,7 +53,7 @@ void *dv_alloc(dv_mem_cat cat, size_t n)
         return NULL;
     h->size = n;
     h->cat = cat;
-    atomic_fetch_add_explicit(&used[cat], n, memory_order_relaxed);
+    raise_peak(cat, atomic_fetch_add_explicit(&used[cat], n, memory_order_relaxed) + n);
     return (char *)h + MEM_ALIGN;
 }
 
@@ -105,6 +113,10 @@ size_t dv_mem_used(dv_mem_cat cat)
         sum += atomic_load_explicit(&used[i], memory_order_relaxed);
     return sum;
 }
+
+size_t dv_mem_peak(dv_mem_cat cat) { return atomic_load_explicit(&peak[cat], memory_order_relaxed); }
+
+void dv_mem_peak_reset(dv_mem_cat cat) { atomic_store_explicit(&peak[cat], dv_mem_used(cat), memory_order_relaxed); }
 
 void dv_mem_fail_after(uint64_t n) { atomic_store_explicit(&fail_countdown, n, memory_order_relaxed); }
 

@@ -35,6 +35,10 @@ char *dv_strndup(dv_mem_cat cat, const char *s, size_t n) DV_WARN_UNUSED;
 
 /** Bytes now allocated in a category (DV_MEM_CAT_N: all of them). Any thread. */
 size_t dv_mem_used(dv_mem_cat cat);
+/** Most bytes that were allocated in a category at one time since dv_mem_peak_reset (cat < DV_MEM_CAT_N). Any thread. */
+size_t dv_mem_peak(dv_mem_cat cat);
+/** Forget the peak of a category: it is what is allocated now. */
+void dv_mem_peak_reset(dv_mem_cat cat);
 
 /** Test hook: the n-th allocation from now fails and so do all later ones; 0 switches it off. */
 void dv_mem_fail_after(uint64_t n);

@@ -99,12 +99,15 @@ static void mem_counts_and_fails_on_demand(void **state)
 {
     (void)state;
     size_t before = dv_mem_used(DV_MEM_KV);
+    dv_mem_peak_reset(DV_MEM_KV);
+    assert_int_equal(dv_mem_peak(DV_MEM_KV), before);
     char *p = dv_alloc(DV_MEM_KV, 100);
     assert_int_equal((uintptr_t)p % 64, 0);
     p = dv_realloc(DV_MEM_KV, p, 1000);
     assert_int_equal(dv_mem_used(DV_MEM_KV), before + 1000);
     dv_free(p);
     assert_int_equal(dv_mem_used(DV_MEM_KV), before);
+    assert_int_equal(dv_mem_peak(DV_MEM_KV), before + 1100); /* both blocks live while the content moves */
     assert_null(dv_alloc_array(DV_MEM_KV, SIZE_MAX / 2, 3));
     assert_null(dv_alloc(DV_MEM_KV, SIZE_MAX - 8));
     dv_mem_fail_after(2);
