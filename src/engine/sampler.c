@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/* Bias and penalties change few tokens: these are kept in a short sorted list beside the logits, so that the logits themselves are only
+ * read. With top-k the candidates are collected in one pass over a bound that rises; without it the weights of the whole vocabulary
+ * are computed once, and filters gather from these only what they can keep. */
+#include "engine/sampler.h"
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "engine/select.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUM_BLOCK = 1024, MIN_CAND = 256 };
+
+dv_sampling dv_sampling_default(void)
+{
+    return (dv_sampling){.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1, .repeat_penalty = 1, .penalty_last_n = 64};
+}
+
+/* Set-up. */
+
+static int check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
+{
+    if (!(c->temperature >= 0 && c->temperature <= FLT_MAX))
+        return dv_fail(err, DV_EINVAL, "temperature must be a number from 0 up, not %g", (double)c->temperature);
+    if (!(c->top_p > 0 && c->top_p <= 1))
+        return dv_fail(err, DV_EINVAL, "top_p must be above 0 and up to 1, not %g", (double)c->top_p);
+    if (!(c->min_p >= 0 && c->min_p <= 1))
+        return dv_fail(err, DV_EINVAL, "min_p must be from 0 to 1, not %g", (double)c->min_p);
+    if (!(c->typical_p > 0 && c->typical_p <= 1))
+        return dv_fail(err, DV_EINVAL, "typical_p must be above 0 and up to 1, not %g", (double)c->typical_p);
+    if (!(c->repeat_penalty > 0 && c->repeat_penalty <= FLT_MAX))
+        return dv_fail(err, DV_EINVAL, "repeat_penalty must be above 0, not %g", (double)c->repeat_penalty);
+    if (!(c->presence_penalty >= -2 && c->presence_penalty <= 2))
+        return dv_fail(err, DV_EINVAL, "presence_penalty must be from -2 to 2, not %g", (double)c->presence_penalty);
+    if (!(c->frequency_penalty >= -2 && c->frequency_penalty <= 2))
+        return dv_fail(err, DV_EINVAL, "frequency_penalty must be from -2 to 2, not %g", (double)c->frequency_penalty);
+    if (c->penalty_last_n > DV_SAMPLER_MAX_LAST_N)
+        return dv_fail(err, DV_EINVAL, "penalty_last_n must be at most %d, not %u", DV_SAMPLER_MAX_LAST_N, c->penalty_last_n);
+    if (c->n_bias > DV_SAMPLER_MAX_BIAS || (c->n_bias > 0 && c->bias == NULL))
+        return dv_fail(err, DV_EINVAL, "bias must list at most %d tokens", DV_SAMPLER_MAX_BIAS);
+    for (size_t i = 0; i < c->n_bias; i++) {
+        if (c->bias[i].id >= n_vocab)
+            return dv_fail(err, DV_EINVAL, "bias names token %u, the vocabulary has %u", c->bias[i].id, n_vocab);
+        if (!(c->bias[i].bias <= FLT_MAX))
+            return dv_fail(err, DV_EINVAL, "bias of token %u must be a number or -infinity", c->bias[i].id);
+    }
+    return 0;
+}
+
+static int compare_bias(const void *a, const void *b)
+{
+    const dv_logit_bias *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+int dv__sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv_err *err)
+{
+    memset(s, 0, sizeof *s);
+    dv_sampling c = cfg != NULL ? *cfg : dv_sampling_default();
+    if (n_vocab == 0)
+        return dv_fail(err, DV_EINVAL, "the vocabulary is empty");
+    int code = check(&c, n_vocab, err);
+    if (code != 0)
+        return code;
+    if (c.top_k >= n_vocab)
+        c.top_k = 0;
+    s->cfg = c;
+    s->n_vocab = n_vocab;
+    s->cfg.bias = NULL;
+    bool greedy = c.temperature == 0;
+    s->cap_cand = greedy ? 1 : c.top_k > 0 ? DV_MAX((size_t)MIN_CAND, 2 * (size_t)c.top_k) : n_vocab;
+    dv_logit_bias *bias = dv_alloc_array(DV_MEM_SESSION, c.n_bias, sizeof *bias);
+    s->cfg.bias = bias;
+    s->last = dv_alloc_array(DV_MEM_SESSION, c.penalty_last_n, sizeof *s->last);
+    s->seen = dv_alloc_array(DV_MEM_SESSION, c.penalty_last_n, sizeof *s->seen);
+    s->mods = dv_alloc_array(DV_MEM_SESSION, c.n_bias + c.penalty_last_n, sizeof *s->mods);
+    s->cand = dv_alloc_array(DV_MEM_SESSION, s->cap_cand, sizeof *s->cand);
+    s->weight = dv_alloc_array(DV_MEM_SESSION, !greedy && c.top_k == 0 ? n_vocab : 0, sizeof *s->weight);
+    if (bias == NULL || s->last == NULL || s->seen == NULL || s->mods == NULL || s->cand == NULL || s->weight == NULL) {
+        dv__sampler_fini(s);
+        return dv_fail(err, DV_ENOMEM, "out of memory for the sampler");
+    }
+    if (c.n_bias > 0) {
+        memcpy(bias, c.bias, c.n_bias * sizeof *bias);
+        qsort(bias, c.n_bias, sizeof *bias, compare_bias);
+    }
+    dv__sampler_reset(s);
+    return 0;
+}
+
+void dv__sampler_fini(dv_sampler *s)
+{
+    dv_free((void *)s->cfg.bias);
+    dv_free(s->last);
+    dv_free(s->seen);
+    dv_free(s->mods);
+    dv_free(s->cand);
+    dv_free(s->weight);
+    memset(s, 0, sizeof *s);
+}
+
+void dv__sampler_reset(dv_sampler *s)
+{
+    dv_rng_seed(&s->rng, s->cfg.seed);
+    s->n_last = s->at = s->n_seen = 0;
+}
+
+/* The window of the penalties. */
+
+/* Index of the first entry whose id is not below id. */
+static uint32_t seen_index(const dv_sampler *s, uint32_t id)
+{
+    uint32_t lo = 0, hi = s->n_seen;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (s->seen[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void see(dv_sampler *s, uint32_t id)
+{
+    uint32_t i = seen_index(s, id);
+    if (i == s->n_seen || s->seen[i].id != id) {
+        memmove(&s->seen[i + 1], &s->seen[i], (s->n_seen - i) * sizeof *s->seen);
+        s->seen[i] = (dv_sampler_seen){.id = id};
+        s->n_seen++;
+    }
+    s->seen[i].count++;
+}
+
+static void forget(dv_sampler *s, uint32_t id)
+{
+    uint32_t i = seen_index(s, id);
+    if (--s->seen[i].count == 0) {
+        s->n_seen--;
+        memmove(&s->seen[i], &s->seen[i + 1], (s->n_seen - i) * sizeof *s->seen);
+    }
+}
+
+void dv__sampler_accept(dv_sampler *s, uint32_t id)
+{
+    uint32_t cap = s->cfg.penalty_last_n;
+    if (cap == 0 || id >= s->n_vocab)
+        return;
+    if (s->n_last == cap)
+        forget(s, s->last[s->at]);
+    else
+        s->n_last++;
+    s->last[s->at] = id;
+    s->at = (s->at + 1) % cap;
+    see(s, id);
+}
+
+void dv__sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n)
+{
+    s->n_last = s->at = s->n_seen = 0;
+    for (size_t i = n > s->cfg.penalty_last_n ? n - s->cfg.penalty_last_n : 0; i < n; i++)
+        dv__sampler_accept(s, ids[i]);
+}
+
+/* Logits with bias and penalties. */
+
+static bool has_penalties(const dv_sampling *c) { return c->repeat_penalty != 1 || c->presence_penalty != 0 || c->frequency_penalty != 0; }
+
+static float clamp_inf(float l) { return l > FLT_MAX ? FLT_MAX : l; }
+
+/* Merge the sorted lists of biased and seen tokens into s->mods. */
+static void make_mods(dv_sampler *s, const float *logits)
+{
+    const dv_sampling *c = &s->cfg;
+    uint32_t n_seen = has_penalties(c) ? s->n_seen : 0, n = 0;
+    size_t b = 0;
+    for (uint32_t i = 0; b < c->n_bias || i < n_seen;) {
+        uint32_t id = b < c->n_bias && (i == n_seen || c->bias[b].id <= s->seen[i].id) ? c->bias[b].id : s->seen[i].id;
+        float l = clamp_inf(logits[id]);
+        for (; b < c->n_bias && c->bias[b].id == id; b++)
+            l += c->bias[b].bias;
+        if (i < n_seen && s->seen[i].id == id) {
+            l = l > 0 ? l / c->repeat_penalty : l * c->repeat_penalty;
+            l -= c->presence_penalty + c->frequency_penalty * (float)s->seen[i++].count;
+        }
+        s->mods[n++] = (dv_sampler_mod){.id = id, .logit = clamp_inf(l)};
+    }
+    s->n_mods = n;
+}
+
+static bool is_mod(const dv_sampler *s, uint32_t id)
+{
+    uint32_t lo = 0, hi = s->n_mods;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (s->mods[mid].id == id)
+            return true;
+        if (s->mods[mid].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}
+
+/* Greedy. */
+
+static bool greedy(const dv_sampler *s, const float *logits, uint32_t *id)
+{
+    float best = -FLT_MAX;
+    bool found = false;
+    for (uint32_t i = 0; i < s->n_mods; i++) {
+        if (s->mods[i].logit > best || (!found && s->mods[i].logit == best)) {
+            best = s->mods[i].logit;
+            *id = s->mods[i].id;
+            found = true;
+        }
+    }
+    uint32_t n = s->n_vocab;
+    for (uint32_t i = dv__select_next(logits, 0, n, best); i < n; i = dv__select_next(logits, i + 1, n, best)) {
+        float l = clamp_inf(logits[i]);
+        if ((found && l == best && i > *id) || is_mod(s, i))
+            continue;
+        best = l;
+        *id = i;
+        found = true;
+    }
+    return found;
+}
+
+/* Candidates. */
+
+static void keep_top_k(dv_sampler *s, float *bound)
+{
+    if (s->n_cand <= s->cfg.top_k)
+        return;
+    s->n_cand = dv__select_mass(s->cand, s->n_cand, s->cfg.top_k); /* each counts 1 */
+    *bound = s->cand[0].key;
+    for (size_t i = 1; i < s->n_cand; i++)
+        *bound = DV_MIN(*bound, s->cand[i].key);
+}
+
+static void offer(dv_sampler *s, uint32_t id, float logit, float *bound)
+{
+    if (!(logit >= *bound))
+        return;
+    if (s->n_cand == s->cap_cand)
+        keep_top_k(s, bound);
+    s->cand[s->n_cand++] = (dv_sampler_cand){.id = id, .key = logit, .p = 1};
+}
+
+/* exp(x) for x in [-87, 0] to about 2 units in the last place, 0 for any other x and for NaN. Straight code without calls, so that loops over it
+ * become vector code. Cody-Waite reduction, Taylor polynomial on [-ln 2 / 2, ln 2 / 2]. */
+DV_INLINE float exp_weight(float x)
+{
+    bool ok = x >= -87.0f && x <= 0.0f;
+    x = ok ? x : 0;
+    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to an integer */
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float y = 1.0f / 5040;
+    y = y * r + 1.0f / 720;
+    y = y * r + 1.0f / 120;
+    y = y * r + 1.0f / 24;
+    y = y * r + 1.0f / 6;
+    y = y * r + 0.5f;
+    y = y * r + 1.0f;
+    y = y * r + 1.0f;
+    union {
+        int32_t i;
+        float f;
+    } scale = {.i = ((int32_t)n + 127) * (1 << 23)};
+    return ok ? y * scale.f : 0.0f;
+}
+
+/* With top-k: the k best tokens with their weights. */
+static void gather_top_k(dv_sampler *s, const float *logits)
+{
+    float bound = -FLT_MAX;
+    s->n_cand = 0;
+    for (uint32_t i = 0; i < s->n_mods; i++)
+        offer(s, s->mods[i].id, s->mods[i].logit, &bound);
+    uint32_t n = s->n_vocab;
+    for (uint32_t i = dv__select_next(logits, 0, n, bound); i < n; i = dv__select_next(logits, i + 1, n, bound))
+        if (!is_mod(s, i))
+            offer(s, i, clamp_inf(logits[i]), &bound);
+    keep_top_k(s, &bound);
+    float max = -FLT_MAX;
+    for (size_t i = 0; i < s->n_cand; i++)
+        max = DV_MAX(max, s->cand[i].key);
+    for (size_t i = 0; i < s->n_cand; i++)
+        s->cand[i].p = exp_weight((s->cand[i].key - max) / s->cfg.temperature);
+}
+
+/* Without top-k: s->weight for the whole vocabulary; false if no token is usable. */
+static bool weigh_all(dv_sampler *s, const float *logits)
+{
+    float *w = s->weight, max = -INFINITY;
+    /* The largest logit may belong to a modified token, and then does not count: the weights of these are written afterwards. */
+    for (uint32_t i = 0; i < s->n_mods; i++)
+        max = s->mods[i].logit > max ? s->mods[i].logit : max;
+    if (s->n_mods == 0) {
+        max = clamp_inf(dv__select_max(logits, s->n_vocab));
+    } else {
+        uint32_t n = s->n_vocab;
+        for (uint32_t i = dv__select_next(logits, 0, n, max); i < n; i = dv__select_next(logits, i + 1, n, max))
+            if (!is_mod(s, i))
+                max = clamp_inf(logits[i]);
+    }
+    if (!(max >= -FLT_MAX))
+        return false;
+    const float t = s->cfg.temperature;
+    for (uint32_t i = 0; i < s->n_vocab; i++)
+        w[i] = exp_weight(((logits[i] > FLT_MAX ? FLT_MAX : logits[i]) - max) / t);
+    for (uint32_t i = 0; i < s->n_mods; i++)
+        w[s->mods[i].id] = exp_weight((s->mods[i].logit - max) / t);
+    return true;
+}
+
+/* Sum of the weights that are at least bound, in a fixed order of additions. */
+static double sum_weights(const float *w, uint32_t n, float bound)
+{
+    double total = 0;
+    for (uint32_t i = 0; i < n; i += SUM_BLOCK) {
+        float lane[16] = {0};
+        uint32_t end = DV_MIN(n - i, (uint32_t)SUM_BLOCK), j = 0;
+        for (; j + 16 <= end; j += 16)
+            for (uint32_t k = 0; k < 16; k++)
+                lane[k] += w[i + j + k] >= bound ? w[i + j + k] : 0.0f;
+        for (; j < end; j++)
+            lane[j % 16] += w[i + j] >= bound ? w[i + j] : 0.0f;
+        for (uint32_t k = 0; k < 16; k++)
+            total += (double)lane[k];
+    }
+    return total;
+}
+
+/* Without top-k: collect what the filters can keep; returns the weight of all tokens. */
+static double gather_weights(dv_sampler *s)
+{
+    const dv_sampling *c = &s->cfg;
+    const float *w = s->weight;
+    double total = sum_weights(w, s->n_vocab, 0);
+    float bound = FLT_MIN;
+    if (c->typical_p == 1) {
+        if (c->min_p > bound)
+            bound = c->min_p; /* the largest weight is 1 */
+        if (c->top_p < 1) {
+            float t = 1.0f / 64; /* the few above this are nearly always enough */
+            while (t > bound && sum_weights(w, s->n_vocab, t) < (double)c->top_p * total)
+                t /= 16;
+            bound = DV_MAX(bound, t);
+        }
+    }
+    s->n_cand = 0;
+    for (uint32_t i = dv__select_next(w, 0, s->n_vocab, bound); i < s->n_vocab; i = dv__select_next(w, i + 1, s->n_vocab, bound))
+        s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .key = w[i], .p = w[i]};
+    return total;
+}
+
+/* Filters. */
+
+static double sum_cand(const dv_sampler *s)
+{
+    double total = 0;
+    for (size_t i = 0; i < s->n_cand; i++)
+        total += (double)s->cand[i].p;
+    return total;
+}
+
+/* Locally typical sampling: Meister et al. 2022, section 3. */
+static double filter_typical(dv_sampler *s, double total)
+{
+    double entropy = 0;
+    for (size_t i = 0; i < s->n_cand; i++) {
+        double p = (double)s->cand[i].p / total;
+        if (p > 0)
+            entropy -= p * log(p);
+    }
+    for (size_t i = 0; i < s->n_cand; i++)
+        s->cand[i].key = s->cand[i].p > 0 ? (float)-fabs(-log((double)s->cand[i].p / total) - entropy) : -INFINITY;
+    s->n_cand = dv__select_mass(s->cand, s->n_cand, (double)s->cfg.typical_p * total);
+    for (size_t i = 0; i < s->n_cand; i++)
+        s->cand[i].key = s->cand[i].p;
+    return sum_cand(s);
+}
+
+static void filter_min_p(dv_sampler *s)
+{
+    float max = 0;
+    for (size_t i = 0; i < s->n_cand; i++)
+        max = DV_MAX(max, s->cand[i].p);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_cand; i++)
+        if (s->cand[i].p >= s->cfg.min_p * max)
+            s->cand[n++] = s->cand[i];
+    s->n_cand = n;
+}
+
+static void filter(dv_sampler *s, double total)
+{
+    if (s->cfg.typical_p < 1)
+        total = filter_typical(s, total);
+    if (s->cfg.top_p < 1)
+        s->n_cand = dv__select_mass(s->cand, s->n_cand, (double)s->cfg.top_p * total);
+    if (s->cfg.min_p > 0)
+        filter_min_p(s);
+}
+
+/* Draw. A token is taken when the running sum passes a random point, so one without weight never is; the last one with weight stands in
+ * when rounding leaves the point beyond the end. */
+
+static uint32_t draw_cand(dv_sampler *s)
+{
+    double point = dv_rng_double(&s->rng) * sum_cand(s), sum = 0;
+    uint32_t id = s->cand[0].id;
+    for (size_t i = 0; i < s->n_cand; i++) {
+        if (!(s->cand[i].p > 0))
+            continue;
+        id = s->cand[i].id;
+        sum += (double)s->cand[i].p;
+        if (sum > point)
+            break;
+    }
+    return id;
+}
+
+static uint32_t draw_weights(dv_sampler *s)
+{
+    const float *w = s->weight;
+    double point = dv_rng_double(&s->rng) * sum_weights(w, s->n_vocab, 0), sum = 0;
+    uint32_t id = 0, i = 0;
+    for (; i < s->n_vocab; i += SUM_BLOCK) { /* pass over whole blocks first */
+        double block = sum_weights(w + i, DV_MIN(s->n_vocab - i, (uint32_t)SUM_BLOCK), 0);
+        if (sum + block > point)
+            break;
+        sum += block;
+    }
+    if (i >= s->n_vocab) {
+        i = 0; /* rounding: fall back to the last token with weight */
+        sum = -INFINITY;
+    }
+    for (; i < s->n_vocab; i++) {
+        if (!(w[i] > 0))
+            continue;
+        id = i;
+        sum += (double)w[i];
+        if (sum > point)
+            break;
+    }
+    return id;
+}
+
+int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
+{
+    const dv_sampling *c = &s->cfg;
+    make_mods(s, logits);
+    bool ok = true;
+    if (c->temperature == 0) {
+        ok = greedy(s, logits, id);
+    } else if (c->top_k > 0) {
+        gather_top_k(s, logits);
+        ok = s->n_cand > 0;
+        if (ok) {
+            filter(s, sum_cand(s));
+            *id = draw_cand(s);
+        }
+    } else if ((ok = weigh_all(s, logits))) {
+        if (c->top_p < 1 || c->min_p > 0 || c->typical_p < 1) {
+            filter(s, gather_weights(s));
+            *id = draw_cand(s);
+        } else {
+            *id = draw_weights(s);
+        }
+    }
+    return ok ? 0 : dv_fail(err, DV_EINTERNAL, "the model produced no usable logits");
+}
