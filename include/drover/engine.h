@@ -147,8 +147,19 @@ DV_API const float *dv_session_logits(const dv_session *session);
 /** Natural log-probabilities of the last token's prediction into out[n_vocab]. Errors: DV_EINVAL if there are no logits. */
 DV_API int dv_session_logprobs(const dv_session *session, float *out, dv_err *err);
 
+/**
+ * Append tokens and look at the logits of every one of them (perplexity, log-probabilities of a text).
+ * @param on_position  called in order with the index i of ids[i] and the logits [n_vocab] that predict what follows it, valid during the
+ *                     call; non-zero stops
+ * Errors: as dv_session_append.
+ */
+DV_API int dv_session_score(dv_session *session, const uint32_t *ids, size_t n, int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err);
+
 /** Draw the next token from the logits (not appended). Does not allocate. Errors: DV_EINVAL if there are no logits. */
 DV_API int dv_session_sample(dv_session *session, uint32_t *id, dv_err *err);
+
+/** Natural log-probabilities of n logits; out may be logits. */
+DV_API void dv_logits_to_logprobs(const float *logits, uint32_t n, float *out);
 
 /* Generation: sample, append, turn into text, watch for the end. */
 

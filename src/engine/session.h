@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The insides of engine and session, for this folder. */
+#ifndef DV_ENGINE_SESSION_H
+#define DV_ENGINE_SESSION_H
+
+#include "drover/engine.h"
+#include "engine/sampler.h"
+#include "model/forward.h"
+#include "tok/chat.h"
+#include "tok/tok.h"
+
+struct dv_engine {
+    dv_gguf *gguf;
+    dv_tok *tok;
+    dv_chat_template *chat;
+    dv_model *model;     /* from here on NULL if vocab_only */
+    dv_kern kern;
+    dv_pool *pool;
+    dv_forward *forward; /* work space shared by all sessions */
+    dv_kv kv;
+    dv_batch_token *batch; /* [forward->max_tok] */
+    unsigned n_sessions;
+    char *name, *arch;   /* owned, for info */
+    dv_engine_info info;
+};
+
+struct dv_session {
+    dv_engine *engine;
+    dv_kv_seq seq;
+    uint32_t *tokens; /* [n_ctx] */
+    uint32_t n_tokens;
+    float *logits;    /* [n_vocab] */
+    bool has_logits;
+    dv_sampler *sampler;
+    dv_buf text;      /* of dv_session_generate, reserved ahead */
+};
+
+#endif
