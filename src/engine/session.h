@@ -31,7 +31,7 @@ struct dv_session {
     uint32_t n_tokens;
     float *logits;    /* [n_vocab] */
     bool has_logits;
-    dv_sampler *sampler;
+    dv_sampler sampler;
     dv_buf text;      /* of dv_session_generate, reserved ahead */
 };
 
