@@ -15,6 +15,9 @@
 /** Keeps the compiler from reassociating integer sums over unrolled steps: the tree it builds needs twice the registers there are. */
 #define DV_KEEP(v) __asm__("" : "+x"(v))
 
+/** Bytes of a q8_0 KV block: 32 elements x 16 positions of K, 32 elements of V. */
+enum { DV__K_Q8_BYTES = 34 * DV_KV_GROUP, DV__V_Q8_BYTES = 34 };
+
 /** Two 16-bit lanes read as one 32-bit value. */
 typedef int32_t dv__i32_alias __attribute__((may_alias, aligned(2)));
 
@@ -36,5 +39,31 @@ void dv__unpack_q3_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, u
 void dv__unpack_q4_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
 void dv__unpack_q5_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
 void dv__unpack_q6_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
+
+void dv__unpackf_f32_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile);
+void dv__unpackf_f16_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile);
+void dv__unpackf_bf16_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile);
+
+void dv__quant_act_avx2(const float *x, uint32_t n, dv_act_block *out, size_t stride);
+void dv__rmsnorm_avx2(const float *x, const float *w, uint32_t n, float eps, float *y);
+void dv__silu_mul_avx2(const float *g, const float *u, uint32_t n, float *y);
+void dv__gelu_mul_avx2(const float *g, const float *u, uint32_t n, float *y);
+void dv__add_avx2(float *y, const float *x, uint32_t n);
+void dv__mul_avx2(float *y, const float *x, uint32_t n);
+void dv__axpy_avx2(float *y, float a, const float *x, uint32_t n);
+void dv__rope_norm_avx2(float *x, uint32_t n_rot, const float *cs);
+void dv__rope_neox_avx2(float *x, uint32_t n_rot, const float *cs);
+
+void dv__store_k_f16_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
+void dv__store_v_f16_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
+void dv__store_k_q8_0_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
+void dv__store_v_q8_0_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
+void dv__attn_scores_f16_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds);
+void dv__attn_scores_q8_0_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds);
+float dv__softmax_avx2(float *s, uint32_t lo, uint32_t hi, uint32_t n);
+void dv__attn_values_f16_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos,
+                              float *out, size_t ldo);
+void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos,
+                               float *out, size_t ldo);
 
 #endif

@@ -17,6 +17,22 @@ static void init_unpack(dv_kern *k)
     k->unpack[DV_TYPE_Q6_K] = dv__unpack_q6_k_avx2;
     k->unpack[DV_TYPE_IQ4_NL] = dv__unpack_iq4_nl_avx2;
     k->unpack[DV_TYPE_IQ4_XS] = dv__unpack_iq4_xs_avx2;
+    k->unpackf[DV_TYPE_F32] = dv__unpackf_f32_avx2;
+    k->unpackf[DV_TYPE_F16] = dv__unpackf_f16_avx2;
+    k->unpackf[DV_TYPE_BF16] = dv__unpackf_bf16_avx2;
+}
+
+static void init_attn(dv_kern *k)
+{
+    k->store_k[DV_KV_F16] = dv__store_k_f16_avx2;
+    k->store_k[DV_KV_Q8_0] = dv__store_k_q8_0_avx2;
+    k->store_v[DV_KV_F16] = dv__store_v_f16_avx2;
+    k->store_v[DV_KV_Q8_0] = dv__store_v_q8_0_avx2;
+    k->attn_scores[DV_KV_F16] = dv__attn_scores_f16_avx2;
+    k->attn_scores[DV_KV_Q8_0] = dv__attn_scores_q8_0_avx2;
+    k->softmax = dv__softmax_avx2;
+    k->attn_values[DV_KV_F16] = dv__attn_values_f16_avx2;
+    k->attn_values[DV_KV_Q8_0] = dv__attn_values_q8_0_avx2;
 }
 
 void dv__kern_init_avx2(dv_kern *k)
@@ -27,4 +43,14 @@ void dv__kern_init_avx2(dv_kern *k)
     k->gemm[DV_SHAPE_16] = dv__gemm_16_avx2;
     k->gemm[DV_SHAPE_16M] = dv__gemm_16m_avx2;
     k->gemmf = dv__gemmf_avx2;
+    k->quant_act = dv__quant_act_avx2;
+    k->rmsnorm = dv__rmsnorm_avx2;
+    k->silu_mul = dv__silu_mul_avx2;
+    k->gelu_mul = dv__gelu_mul_avx2;
+    k->add = dv__add_avx2;
+    k->mul = dv__mul_avx2;
+    k->axpy = dv__axpy_avx2;
+    k->rope_norm = dv__rope_norm_avx2;
+    k->rope_neox = dv__rope_neox_avx2;
+    init_attn(k);
 }
