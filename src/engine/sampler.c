@@ -16,41 +16,7 @@
 
 enum { SUM_BLOCK = 1024, MIN_CAND = 256 };
 
-dv_sampling dv_sampling_default(void)
-{
-    return (dv_sampling){.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1, .repeat_penalty = 1, .penalty_last_n = 64};
-}
-
 /* Set-up. */
-
-static int check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
-{
-    if (!(c->temperature >= 0 && c->temperature <= FLT_MAX))
-        return dv_fail(err, DV_EINVAL, "temperature must be a number from 0 up, not %g", (double)c->temperature);
-    if (!(c->top_p > 0 && c->top_p <= 1))
-        return dv_fail(err, DV_EINVAL, "top_p must be above 0 and up to 1, not %g", (double)c->top_p);
-    if (!(c->min_p >= 0 && c->min_p <= 1))
-        return dv_fail(err, DV_EINVAL, "min_p must be from 0 to 1, not %g", (double)c->min_p);
-    if (!(c->typical_p > 0 && c->typical_p <= 1))
-        return dv_fail(err, DV_EINVAL, "typical_p must be above 0 and up to 1, not %g", (double)c->typical_p);
-    if (!(c->repeat_penalty > 0 && c->repeat_penalty <= FLT_MAX))
-        return dv_fail(err, DV_EINVAL, "repeat_penalty must be above 0, not %g", (double)c->repeat_penalty);
-    if (!(c->presence_penalty >= -2 && c->presence_penalty <= 2))
-        return dv_fail(err, DV_EINVAL, "presence_penalty must be from -2 to 2, not %g", (double)c->presence_penalty);
-    if (!(c->frequency_penalty >= -2 && c->frequency_penalty <= 2))
-        return dv_fail(err, DV_EINVAL, "frequency_penalty must be from -2 to 2, not %g", (double)c->frequency_penalty);
-    if (c->penalty_last_n > DV_SAMPLER_MAX_LAST_N)
-        return dv_fail(err, DV_EINVAL, "penalty_last_n must be at most %d, not %u", DV_SAMPLER_MAX_LAST_N, c->penalty_last_n);
-    if (c->n_bias > DV_SAMPLER_MAX_BIAS || (c->n_bias > 0 && c->bias == NULL))
-        return dv_fail(err, DV_EINVAL, "bias must list at most %d tokens", DV_SAMPLER_MAX_BIAS);
-    for (size_t i = 0; i < c->n_bias; i++) {
-        if (c->bias[i].id >= n_vocab)
-            return dv_fail(err, DV_EINVAL, "bias names token %u, the vocabulary has %u", c->bias[i].id, n_vocab);
-        if (!(c->bias[i].bias <= FLT_MAX))
-            return dv_fail(err, DV_EINVAL, "bias of token %u must be a number or -infinity", c->bias[i].id);
-    }
-    return 0;
-}
 
 static int compare_bias(const void *a, const void *b)
 {
@@ -64,7 +30,7 @@ int dv__sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv
     dv_sampling c = cfg != NULL ? *cfg : dv_sampling_default();
     if (n_vocab == 0)
         return dv_fail(err, DV_EINVAL, "the vocabulary is empty");
-    int code = check(&c, n_vocab, err);
+    int code = dv__sampling_check(&c, n_vocab, err);
     if (code != 0)
         return code;
     if (c.top_k >= n_vocab)
@@ -254,14 +220,18 @@ static void offer(dv_sampler *s, uint32_t id, float logit, float *bound)
     s->cand[s->n_cand++] = (dv_sampler_cand){.id = id, .key = logit, .p = 1};
 }
 
-/* exp(x) for x in [-87, 0] to about 2 units in the last place, 0 for any other x and for NaN. Straight code without calls, so that loops over it
- * become vector code. Cody-Waite reduction, Taylor polynomial on [-ln 2 / 2, ln 2 / 2]. */
+/* exp(x) for x in [-87, 0] to about 2 units in the last place, 0 for any other x and for NaN. Straight code that computes first and
+ * masks at the end, so that loops over it become vector code. Cody-Waite reduction, Taylor polynomial on [-ln 2 / 2, ln 2 / 2]. */
 DV_INLINE float exp_weight(float x)
 {
-    bool ok = x >= -87.0f && x <= 0.0f;
-    x = ok ? x : 0;
-    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to an integer */
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    int32_t keep = -(int32_t)((x >= -87.0f) & (x <= 0.0f));
+    union {
+        float f;
+        int32_t i;
+    } arg = {.f = x}, scale, result;
+    arg.i &= keep;
+    float n = (arg.f * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to an integer */
+    float r = (arg.f - n * 0.693359375f) + n * 2.12194440e-4f;
     float y = 1.0f / 5040;
     y = y * r + 1.0f / 720;
     y = y * r + 1.0f / 120;
@@ -270,11 +240,10 @@ DV_INLINE float exp_weight(float x)
     y = y * r + 0.5f;
     y = y * r + 1.0f;
     y = y * r + 1.0f;
-    union {
-        int32_t i;
-        float f;
-    } scale = {.i = ((int32_t)n + 127) * (1 << 23)};
-    return ok ? y * scale.f : 0.0f;
+    scale.i = ((int32_t)n + 127) * (1 << 23);
+    result.f = y * scale.f;
+    result.i &= keep;
+    return result.f;
 }
 
 /* With top-k: the k best tokens with their weights. */
@@ -296,29 +265,51 @@ static void gather_top_k(dv_sampler *s, const float *logits)
         s->cand[i].p = exp_weight((s->cand[i].key - max) / s->cfg.temperature);
 }
 
-/* Without top-k: s->weight for the whole vocabulary; false if no token is usable. */
-static bool weigh_all(dv_sampler *s, const float *logits)
+/* Largest logit with bias and penalties; -infinity if no token is usable. */
+static float max_logit(const dv_sampler *s, const float *logits)
 {
-    float *w = s->weight, max = -INFINITY;
-    /* The largest logit may belong to a modified token, and then does not count: the weights of these are written afterwards. */
+    if (s->n_mods == 0)
+        return clamp_inf(dv__select_max(logits, s->n_vocab));
+    float max = -INFINITY;
     for (uint32_t i = 0; i < s->n_mods; i++)
         max = s->mods[i].logit > max ? s->mods[i].logit : max;
-    if (s->n_mods == 0) {
-        max = clamp_inf(dv__select_max(logits, s->n_vocab));
-    } else {
-        uint32_t n = s->n_vocab;
-        for (uint32_t i = dv__select_next(logits, 0, n, max); i < n; i = dv__select_next(logits, i + 1, n, max))
-            if (!is_mod(s, i))
-                max = clamp_inf(logits[i]);
-    }
-    if (!(max >= -FLT_MAX))
-        return false;
+    /* A modified token's own logit does not count, however large. */
+    uint32_t n = s->n_vocab;
+    for (uint32_t i = dv__select_next(logits, 0, n, max); i < n; i = dv__select_next(logits, i + 1, n, max))
+        if (!is_mod(s, i))
+            max = clamp_inf(logits[i]);
+    return max;
+}
+
+/* Without top-k, and min-p the only filter: the bound is known beforehand, and only what reaches it gets a weight. */
+static void gather_min_p(dv_sampler *s, const float *logits, float max)
+{
+    const dv_sampling *c = &s->cfg;
+    uint32_t n = s->n_vocab;
+    double reach = (log((double)c->min_p) - 1e-4) * (double)c->temperature; /* a little more than needed: filter_min_p decides */
+    float bound = (float)DV_MAX((double)max + reach, -(double)FLT_MAX);
+    s->n_cand = 0;
+    for (uint32_t i = 0; i < s->n_mods; i++)
+        if (s->mods[i].logit >= bound)
+            s->cand[s->n_cand++] = (dv_sampler_cand){.id = s->mods[i].id, .p = exp_weight((s->mods[i].logit - max) / c->temperature)};
+    for (uint32_t i = dv__select_next(logits, 0, n, bound); i < n; i = dv__select_next(logits, i + 1, n, bound))
+        if (!is_mod(s, i))
+            s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .p = exp_weight((clamp_inf(logits[i]) - max) / c->temperature)};
+}
+
+/* Without top-k: s->weight for the whole vocabulary. */
+static void weigh_all(dv_sampler *s, const float *logits, float max)
+{
+    float *w = s->weight;
     const float t = s->cfg.temperature;
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        w[i] = exp_weight(((logits[i] > FLT_MAX ? FLT_MAX : logits[i]) - max) / t);
+    const uint32_t n_vocab = s->n_vocab;
+    for (uint32_t i = 0; i < n_vocab; i++) {
+        float l = logits[i];
+        l = l > FLT_MAX ? FLT_MAX : l;
+        w[i] = exp_weight((l - max) / t);
+    }
     for (uint32_t i = 0; i < s->n_mods; i++)
         w[s->mods[i].id] = exp_weight((s->mods[i].logit - max) / t);
-    return true;
 }
 
 /* Sum of the weights that are at least bound, in a fixed order of additions. */
@@ -375,14 +366,15 @@ static double sum_cand(const dv_sampler *s)
 /* Locally typical sampling: Meister et al. 2022, section 3. */
 static double filter_typical(dv_sampler *s, double total)
 {
-    double entropy = 0;
+    double entropy = 0, log_total = log(total);
     for (size_t i = 0; i < s->n_cand; i++) {
-        double p = (double)s->cand[i].p / total;
-        if (p > 0)
-            entropy -= p * log(p);
+        dv_sampler_cand *c = &s->cand[i];
+        c->key = c->p > 0 ? (float)(log_total - (double)logf(c->p)) : INFINITY; /* -ln p */
+        if (c->p > 0)
+            entropy += (double)c->p / total * (double)c->key;
     }
     for (size_t i = 0; i < s->n_cand; i++)
-        s->cand[i].key = s->cand[i].p > 0 ? (float)-fabs(-log((double)s->cand[i].p / total) - entropy) : -INFINITY;
+        s->cand[i].key = -fabsf(s->cand[i].key - (float)entropy);
     s->n_cand = dv__select_mass(s->cand, s->n_cand, (double)s->cfg.typical_p * total);
     for (size_t i = 0; i < s->n_cand; i++)
         s->cand[i].key = s->cand[i].p;
@@ -455,27 +447,41 @@ static uint32_t draw_weights(dv_sampler *s)
     return id;
 }
 
-int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
+static bool draw_top_k(dv_sampler *s, const float *logits, uint32_t *id)
+{
+    gather_top_k(s, logits);
+    if (s->n_cand == 0)
+        return false;
+    filter(s, sum_cand(s));
+    *id = draw_cand(s);
+    return true;
+}
+
+static bool draw_all(dv_sampler *s, const float *logits, uint32_t *id)
 {
     const dv_sampling *c = &s->cfg;
-    make_mods(s, logits);
-    bool ok = true;
-    if (c->temperature == 0) {
-        ok = greedy(s, logits, id);
-    } else if (c->top_k > 0) {
-        gather_top_k(s, logits);
-        ok = s->n_cand > 0;
-        if (ok) {
-            filter(s, sum_cand(s));
-            *id = draw_cand(s);
-        }
-    } else if ((ok = weigh_all(s, logits))) {
-        if (c->top_p < 1 || c->min_p > 0 || c->typical_p < 1) {
-            filter(s, gather_weights(s));
-            *id = draw_cand(s);
-        } else {
-            *id = draw_weights(s);
-        }
+    float max = max_logit(s, logits);
+    if (!(max >= -FLT_MAX))
+        return false;
+    if (c->min_p > 0 && c->top_p == 1 && c->typical_p == 1) {
+        gather_min_p(s, logits, max);
+        filter_min_p(s);
+        *id = draw_cand(s);
+        return true;
     }
+    weigh_all(s, logits, max);
+    if (c->top_p == 1 && c->typical_p == 1) {
+        *id = draw_weights(s);
+        return true;
+    }
+    filter(s, gather_weights(s));
+    *id = draw_cand(s);
+    return true;
+}
+
+int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
+{
+    make_mods(s, logits);
+    bool ok = s->cfg.temperature == 0 ? greedy(s, logits, id) : s->cfg.top_k > 0 ? draw_top_k(s, logits, id) : draw_all(s, logits, id);
     return ok ? 0 : dv_fail(err, DV_EINTERNAL, "the model produced no usable logits");
 }

@@ -47,6 +47,9 @@ typedef struct dv_sampler {
     float *weight;         /**< [n_vocab]; only without top-k */
 } dv_sampler;
 
+/** Whether every field is in its range. Errors: DV_EINVAL naming the first that is not. */
+int dv__sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err);
+
 /**
  * @param s    uninitialised memory; on failure nothing needs to be freed
  * @param cfg  NULL: defaults; bias is copied

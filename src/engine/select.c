@@ -6,14 +6,14 @@
 #include <float.h>
 #include <math.h>
 
-enum { LANES = 16, SMALL = 24 };
+enum { LANES = 16, GROUP = 64, SMALL = 24 };
 
 uint32_t dv__select_next(const float *l, uint32_t i, uint32_t n, float bound)
 {
-    /* Whole groups of lanes without a branch per element: nearly all of a vocabulary is passed over here. */
-    for (; i + LANES <= n; i += LANES) {
+    /* Whole groups without a branch per element: nearly all of a vocabulary is passed over here. */
+    for (; i + GROUP <= n; i += GROUP) {
         int hit = 0;
-        for (uint32_t j = 0; j < LANES; j++)
+        for (uint32_t j = 0; j < GROUP; j++)
             hit |= l[i + j] >= bound;
         if (hit)
             break;
