@@ -93,6 +93,19 @@ void dv_buf_shift(dv_buf *b, size_t n)
 
 const char *dv_buf_str(dv_buf *b) { return b->data != NULL ? b->data : ""; }
 
+int dv_buf_escaped(dv_buf *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n && b->code == 0;) {
+        int k = dv_utf8_printable(s + i, n - i);
+        if (k > 0)
+            dv_buf_add(b, s + i, (size_t)k);
+        else
+            dv_buf_printf(b, "\\x%02x", (unsigned)(unsigned char)s[i]);
+        i += k > 0 ? (size_t)k : 1;
+    }
+    return b->code;
+}
+
 int dv_buf_json_str(dv_buf *b, const char *s, size_t n)
 {
     dv_buf_addc(b, '"');

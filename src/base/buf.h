@@ -32,6 +32,9 @@ void dv_buf_shift(dv_buf *b, size_t n);
 /** Terminated content, never NULL; stays owned by b. */
 const char *dv_buf_str(dv_buf *b);
 
+/** Append s for people to read: what dv_utf8_printable refuses becomes \xNN, so that it can neither steer a terminal nor forge a line. */
+int dv_buf_escaped(dv_buf *b, const char *s, size_t n);
+
 /** Append s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. RFC 8259 section 7. */
 int dv_buf_json_str(dv_buf *b, const char *s, size_t n);
 /** Append a JSON number, shortest form that reads back as the same double; NaN and infinities as null. */

@@ -49,13 +49,11 @@ static void escape_into(char *dst, size_t cap, const char *src, size_t n)
 {
     size_t o = 0;
     for (size_t i = 0; i < n;) {
-        uint32_t cp = 0;
-        int k = dv_utf8_decode(src + i, n - i, &cp);
-        bool plain = k > 0 && cp >= 0x20 && cp != 0x7f && !(cp >= 0x80 && cp < 0xa0);
-        size_t need = plain ? (size_t)k : 4;
+        int k = dv_utf8_printable(src + i, n - i);
+        size_t need = k > 0 ? (size_t)k : 4;
         if (o + need + 1 > cap)
             break;
-        if (plain) {
+        if (k > 0) {
             memcpy(dst + o, src + i, (size_t)k);
             i += (size_t)k;
         } else {

@@ -65,6 +65,15 @@ bool dv_utf8_valid(const char *s, size_t n)
     return true;
 }
 
+int dv_utf8_printable(const char *s, size_t n)
+{
+    uint32_t cp = 0;
+    int k = dv_utf8_decode(s, n, &cp);
+    bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+    bool steers = (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+    return k > 0 && !control && !steers ? k : 0;
+}
+
 size_t dv_utf8_incomplete(const char *s, size_t n)
 {
     const unsigned char *p = (const unsigned char *)s;

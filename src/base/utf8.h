@@ -15,6 +15,11 @@ int dv_utf8_decode(const char *s, size_t n, uint32_t *cp);
 /** Encode cp (a valid scalar value) into out; returns bytes written, 1-4. Invalid values are written as U+FFFD. */
 int dv_utf8_encode(uint32_t cp, char out[4]);
 bool dv_utf8_valid(const char *s, size_t n);
+/**
+ * Bytes (1-4) of the character at s[0..n) if it may go to a terminal or a log as it is; 0 if it must be escaped: no UTF-8,
+ * a control character, a line or paragraph separator, or one that changes the direction of text around it.
+ */
+int dv_utf8_printable(const char *s, size_t n);
 /** Bytes at the end of s[0..n) that begin a character whose rest is missing (0-3): hold them back when streaming. */
 size_t dv_utf8_incomplete(const char *s, size_t n);
 /** Number of characters; an invalid byte counts as one. */

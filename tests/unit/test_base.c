@@ -67,6 +67,31 @@ static void utf8_refuses_what_rfc3629_refuses(void **state)
     assert_int_equal(dv_utf8_incomplete("a\xed\xa0", 3), 0); /* a surrogate will never complete */
 }
 
+static void text_for_people_is_escaped(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *people;
+    } rows[] = {
+        {"plain \xc3\xa4 \xf0\x9f\xa6\x99", "plain \xc3\xa4 \xf0\x9f\xa6\x99"},
+        {"\x1b[2J\n\x7f", "\\x1b[2J\\x0a\\x7f"},
+        {"\xc2\x9b" "2J", "\\xc2\\x9b2J"},                               /* CSI in one character */
+        {"a\xe2\x80\xae" "b", "a\\xe2\\x80\\xaeb"},                       /* right-to-left override */
+        {"a\xe2\x80\xa8" "b\xe2\x81\xa6", "a\\xe2\\x80\\xa8b\\xe2\\x81\\xa6"},
+        {"\xff\xe2\x80", "\\xff\\xe2\\x80"},
+    };
+    for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+        dv_buf b;
+        dv_err e = {0};
+        dv_buf_init(&b, 0);
+        assert_int_equal(dv_buf_escaped(&b, rows[i].text, strlen(rows[i].text)), 0);
+        assert_string_equal(dv_buf_str(&b), rows[i].people);
+        dv_fail(&e, DV_EIO, "%s", rows[i].text);
+        assert_string_equal(e.msg, rows[i].people);
+        dv_buf_fini(&b);
+    }
+}
+
 static void buf_limit_and_json(void **state)
 {
     (void)state;
@@ -182,7 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_keeps_first_and_escapes), cmocka_unit_test(err_cuts_at_a_character),
-        cmocka_unit_test(utf8_refuses_what_rfc3629_refuses), cmocka_unit_test(buf_limit_and_json),
+        cmocka_unit_test(utf8_refuses_what_rfc3629_refuses), cmocka_unit_test(buf_limit_and_json), cmocka_unit_test(text_for_people_is_escaped),
         cmocka_unit_test(mem_counts_and_fails_on_demand), cmocka_unit_test(arena_limit),
         cmocka_unit_test(pool_runs_every_part_once), cmocka_unit_test(rng_is_fixed),
     };
