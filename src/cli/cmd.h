@@ -7,6 +7,7 @@
 #include "drover/error.h"
 
 extern const dv_cmd dv_cmd_info;
+extern const dv_cmd dv_cmd_tokenize;
 
 /** Print "drover CMD: sentence" to stderr, control characters escaped. Returns DV_EXIT_FAILURE. */
 int dv_cmd_fail(const dv_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);
