@@ -178,13 +178,17 @@ typedef struct dv_generate_options {
 
 typedef struct dv_generate_result {
     dv_stop reason;
-    uint32_t n_tokens; /**< sampled, the end token included */
+    uint32_t n_tokens; /**< sampled, the one that ended it included */
 } dv_generate_result;
 
 /**
- * Generate from the session's logits until something ends it. The end token is appended to the session too, so that a conversation's
- * next turn continues from it.
- * Errors: DV_EINVAL (no logits, bad options), DV_ENOMEM.
+ * Generate from the session's logits until something ends it. Each token is sampled, shown to on_token, turned into text and then
+ * appended, so that its text is out before the next one is computed. The token that ends the generation is not appended, except at
+ * DV_STOP_LENGTH, after which another call goes on: a step of the model that nobody may need is never computed. (The next turn of a
+ * conversation goes through dv_session_sync, which brings the end token along.)
+ * Reasons: DV_STOP_END an end token; DV_STOP_STRING a stop string, the one complete first if there are several; DV_STOP_LENGTH max_tokens;
+ * DV_STOP_CONTEXT no room for the last token; DV_STOP_CANCELED a callback asked for it, and what was held back is dropped.
+ * Errors: DV_EINVAL (no logits, bad stop strings: empty, too long, not UTF-8), DV_EINTERNAL (no usable logits), DV_ENOMEM.
  */
 DV_API int dv_session_generate(dv_session *session, const dv_generate_options *options, dv_generate_result *result, dv_err *err);
 
