@@ -13,7 +13,7 @@ DV_INLINE __m256i quant16(const float *x, __m256 f, __m256 limit)
     return _mm256_permute4x64_epi64(_mm256_packs_epi32(dv__quant8(x, f, limit), dv__quant8(x + 8, f, limit)), 0xd8);
 }
 
-/* 64 elements from at on: q, four s16, two s32. */
+/* The block's 64 elements from at on, x the first of them: q, four s16, two s32. */
 DV_INLINE void act_64(const float *x, uint32_t at, __m256 f, dv_act_block *out)
 {
     const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10,
@@ -23,7 +23,7 @@ DV_INLINE void act_64(const float *x, uint32_t at, __m256 f, dv_act_block *out)
     __m256i s[4];
     DV_UNROLL
     for (uint32_t i = 0; i < 4; i++) {
-        __m256i q = quant16(x + at + 16 * i, f, limit);
+        __m256i q = quant16(x + 16 * i, f, limit);
         _mm256_store_si256((__m256i *)(out->q + at + 16 * i), _mm256_shuffle_epi8(q, order));
         s[i] = _mm256_madd_epi16(q, ones);
     }
@@ -46,7 +46,7 @@ static void act_block(const float *x, uint32_t n, dv_act_block *out)
     uint32_t at = 0;
     out->d = max / 32767.0f;
     for (; at + 64 <= n; at += 64)
-        act_64(x, at, f, out);
+        act_64(x + at, at, f, out);
     if (at == DV_SB)
         return;
     memset(out->q + at, 0, (DV_SB - at) * sizeof *out->q);
@@ -55,7 +55,7 @@ static void act_block(const float *x, uint32_t n, dv_act_block *out)
     if (at < n) {
         memcpy(rest, x + at, 32 * sizeof *rest);
         memset(rest + 32, 0, 32 * sizeof *rest);
-        act_64(rest - at, at, f, out);
+        act_64(rest, at, f, out);
     }
 }
 
