@@ -24,12 +24,12 @@ DV_INLINE void act_64(const float *x, uint32_t at, __m256 f, dv_act_block *out)
     DV_UNROLL
     for (uint32_t i = 0; i < 4; i++) {
         __m256i q = quant16(x + 16 * i, f, limit);
-        _mm256_store_si256((__m256i *)(out->q + at + 16 * i), _mm256_shuffle_epi8(q, order));
+        _mm256_storeu_si256((__m256i *)(out->q + at + 16 * i), _mm256_shuffle_epi8(q, order));
         s[i] = _mm256_madd_epi16(q, ones);
     }
     __m256i h = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
     __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
-    _mm_store_ps(out->s16 + at / 16, _mm_cvtepi32_ps(sum));
+    _mm_storeu_ps(out->s16 + at / 16, _mm_cvtepi32_ps(sum));
     _mm_storel_pi((__m64 *)(out->s32 + at / 32), _mm_cvtepi32_ps(_mm_hadd_epi32(sum, sum)));
 }
 
