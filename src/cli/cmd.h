@@ -7,6 +7,7 @@
 #include "drover/error.h"
 
 extern const dv_cmd dv_cmd_info;
+extern const dv_cmd dv_cmd_inspect;
 extern const dv_cmd dv_cmd_tokenize;
 
 /** Print "drover CMD: sentence" to stderr, control characters escaped. Returns DV_EXIT_FAILURE. */

@@ -13,6 +13,7 @@
 
 static const dv_cmd *const commands[] = {
     &dv_cmd_info,
+    &dv_cmd_inspect,
     &dv_cmd_tokenize,
 };
 

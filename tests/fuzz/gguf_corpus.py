@@ -47,7 +47,7 @@ FILES = {
     "scalars": gguf(SCALARS),
     "arrays": gguf([(f"a.{k}", ARR, (t, [v, v])) for k, t, v in SCALARS] + [("none", ARR, (STR, []))]),
     "nested": gguf([("n", ARR, (ARR, [(ARR, [(ARR, [(U8, [1, 2])])]), (ARR, []), (STR, ["x", ""])]))]),
-    "too-deep": gguf([("n", ARR, (ARR, [(ARR, [(ARR, [(ARR, [])])])]))]),
+    "too-deep": gguf([("n", ARR, (ARR, [(ARR, [(ARR, [(ARR, [(U8, [])])])])]))]),
     "aligned": gguf([("general.alignment", U32, 8)], [("t", 0, [1], 4), ("u", 8, [32], 34)], align=8),
     "tensors": gguf([("general.architecture", STR, "llama")],
                     [("f32", 0, [3], 12), ("f16", 1, [2, 2], 8), ("q4_0", 2, [32, 1, 2], 36), ("q6_k", 14, [256, 1, 1, 1], 210),
