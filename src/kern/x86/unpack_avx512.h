@@ -82,33 +82,62 @@ DV_INLINE void words_16x8(const uint8_t *p, size_t row_bytes, __m512i v[8])
     }
 }
 
-/* Word at p of 16 rows. */
-DV_INLINE __m512i word_16(const uint8_t *p, size_t row_bytes)
+/* A value at p of 16 rows. Scalar copies use ports that the unpackers leave idle, unlike gathers and insertions; the empty asm keeps the
+ * compiler from turning them into insertions. The vector load should come late: it cannot be forwarded from these stores. */
+DV_INLINE void copy_u16(const uint8_t *p, size_t row_bytes, uint16_t h[16])
 {
-    int32_t w[16];
     UNROLL(16)
-    for (int r = 0; r < 16; r++)
-        memcpy(&w[r], p + (size_t)r * row_bytes, 4);
-    return _mm512_setr_epi32(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12], w[13], w[14], w[15]);
+    for (int r = 0; r < 16; r++) {
+        uint16_t v;
+        memcpy(&v, p + (size_t)r * row_bytes, sizeof v);
+        __asm__ volatile("" : "+r"(v));
+        h[r] = v;
+    }
 }
+
+DV_INLINE void copy_u32(const uint8_t *p, size_t row_bytes, uint32_t w[16])
+{
+    UNROLL(16)
+    for (int r = 0; r < 16; r++) {
+        uint32_t v;
+        memcpy(&v, p + (size_t)r * row_bytes, sizeof v);
+        __asm__ volatile("" : "+r"(v));
+        w[r] = v;
+    }
+}
+
+DV_INLINE __m512 f16_16(const uint16_t h[16]) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h)); }
 
 /* The low half of each word as f16. */
 DV_INLINE __m512 low_f16(__m512i w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
 DV_INLINE __m512 high_f16(__m512i w) { return low_f16(_mm512_srli_epi32(w, 16)); }
 
-/* Two pairs of columns from 4 bytes per row, unsigned or signed. q is the tile's first pair, at the row half in question. */
-DV_INLINE void store_u8(int16_t (*q)[DV_TILE_ROWS][2], __m512i v)
+/* Two pairs of columns from 4 bytes per row, unsigned or signed, into pairs i and i + 1 of 16 rows from `half` on. */
+DV_INLINE void store_u8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
 {
-    _mm512_store_si512(q[0][0], _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff)));
-    _mm512_store_si512(q[1][0], _mm512_srli_epi16(v, 8));
+    _mm512_store_si512(t->q[i][half], _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff)));
+    _mm512_store_si512(t->q[i + 1][half], _mm512_srli_epi16(v, 8));
 }
 
 /* A multiplication by (1, 0) and (0, 1) sign-extends in one instruction that has two ports; the shifts would be three on one port. */
-DV_INLINE void store_s8(int16_t (*q)[DV_TILE_ROWS][2], __m512i v)
+DV_INLINE void store_s8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
 {
-    _mm512_store_si512(q[0][0], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
-    _mm512_store_si512(q[1][0], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0100), v));
+    _mm512_store_si512(t->q[i][half], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
+    _mm512_store_si512(t->q[i + 1][half], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0100), v));
 }
+
+/* The same from nibbles: the low ones are columns of pairs i and i + 1, the high ones of i + high and i + high + 1. */
+DV_INLINE void store_nibbles(dv_tile *t, uint32_t i, uint32_t high, uint32_t half, __m512i v)
+{
+    const __m512i low = _mm512_set1_epi32(0x000f000f);
+    _mm512_store_si512(t->q[i][half], _mm512_and_si512(v, low));
+    _mm512_store_si512(t->q[i + 1][half], _mm512_and_si512(_mm512_srli_epi16(v, 8), low));
+    _mm512_store_si512(t->q[i + high][half], _mm512_and_si512(_mm512_srli_epi16(v, 4), low));
+    _mm512_store_si512(t->q[i + high + 1][half], _mm512_srli_epi16(v, 12));
+}
+
+DV_INLINE __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi32(0x0f0f0f0f)); }
+DV_INLINE __m512i high_nibbles(__m512i v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi32(0x0f0f0f0f)); }
 
 typedef void (*unpack_full_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t);
 

@@ -10,23 +10,22 @@ DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_t
 {
     __m512i w[4];
     words_16x4(p, row_bytes, w);
-    const __m512 d = low_f16(w[0]), dmin = _mm512_xor_ps(high_f16(w[0]), _mm512_set1_ps(-0.0f));
-    const __m512i low6 = _mm512_set1_epi32(0x3f3f3f3f), low4 = _mm512_set1_epi32(0x0f0f0f0f), top2 = _mm512_set1_epi32(0x30303030);
-    __m512i sc[2], mn[2];
-    sc[0] = _mm512_and_si512(w[1], low6);
-    mn[0] = _mm512_and_si512(w[2], low6);
+    const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), top2 = _mm512_set1_epi32(0x30303030);
+    __m512i sc[2] = {w[1]}, mn[2] = {w[2]};
     sc[1] = _mm512_or_si512(_mm512_and_si512(w[3], low4), _mm512_and_si512(_mm512_srli_epi32(w[1], 2), top2));
     mn[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(w[3], 4), low4), _mm512_and_si512(_mm512_srli_epi32(w[2], 2), top2));
-    const __m512i byte = _mm512_set1_epi32(0xff);
-    UNROLL(2)
-    for (int i = 0; i < 2; i++) {
-        UNROLL(4)
-        for (int j = 0; j < 4; j++) {
-            __m512i s = _mm512_and_si512(_mm512_srli_epi32(sc[i], 8u * (unsigned)j), byte);
-            __m512i m = _mm512_and_si512(_mm512_srli_epi32(mn[i], 8u * (unsigned)j), byte);
-            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)));
-            _mm512_store_ps(t->m[4 * i + j] + half, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(m)));
+    __m512 d = low_f16(w[0]), dmin = _mm512_xor_ps(high_f16(w[0]), _mm512_set1_ps(-0.0f));
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        /* Byte j stays where it is, 2^8j times its value, and d is 2^-8j times its own: exact, and cheaper than a shift each. */
+        const __m512i byte = _mm512_set1_epi32(0x3f << (8 * j));
+        UNROLL(2)
+        for (int i = 0; i < 2; i++) {
+            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(sc[i], byte))));
+            _mm512_store_ps(t->m[4 * i + j] + half, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(_mm512_and_si512(mn[i], byte))));
         }
+        d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
+        dmin = _mm512_mul_ps(dmin, _mm512_set1_ps(0x1p-8f));
     }
 }
 
@@ -34,21 +33,15 @@ DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_t
 static void q4_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
 {
     (void)n_k;
-    const __m512i nib = _mm512_set1_epi32(0x000f000f);
     for (uint32_t half = 0; half < 32; half += 16) {
         const uint8_t *p = w + half * row_bytes;
         scales_k4(p, row_bytes, half, t);
         for (uint32_t c = 0; c < 4; c++) {
             __m512i v[8];
             words_16x8(p + 16 + 32 * c, row_bytes, v);
-            int16_t(*q)[DV_TILE_ROWS][2] = t->q + 32 * c;
             UNROLL(8)
-            for (int j = 0; j < 8; j++) {
-                _mm512_store_si512(q[2 * j][half], _mm512_and_si512(v[j], nib));
-                _mm512_store_si512(q[2 * j + 1][half], _mm512_and_si512(_mm512_srli_epi16(v[j], 8), nib));
-                _mm512_store_si512(q[2 * j + 16][half], _mm512_and_si512(_mm512_srli_epi16(v[j], 4), nib));
-                _mm512_store_si512(q[2 * j + 17][half], _mm512_srli_epi16(v[j], 12));
-            }
+            for (unsigned j = 0; j < 8; j++)
+                store_nibbles(t, 32 * c + 2 * j, 16, half, v[j]);
         }
     }
 }
@@ -65,19 +58,18 @@ static void q5_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
         __m512i h[8];
         words_16x8(p + 16, row_bytes, h);
         UNROLL(8)
-        for (int j = 0; j < 8; j++)
+        for (unsigned j = 0; j < 8; j++)
             h[j] = _mm512_rol_epi32(h[j], 4); /* bit s of a byte is bit 4 after a right shift by s */
         for (uint32_t c = 0; c < 4; c++) {
             __m512i v[8];
             words_16x8(p + 48 + 32 * c, row_bytes, v);
-            int16_t(*q)[DV_TILE_ROWS][2] = t->q + 32 * c;
             UNROLL(8)
-            for (int j = 0; j < 8; j++) {
+            for (unsigned j = 0; j < 8; j++) {
                 __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca);
                 __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
                 h[j] = _mm512_ror_epi32(h[j], 2);
-                store_u8((int16_t(*)[DV_TILE_ROWS][2])q[2 * j][half], _mm512_and_si512(lo, low5));
-                store_u8((int16_t(*)[DV_TILE_ROWS][2])q[2 * j + 16][half], _mm512_and_si512(hi, low5));
+                store_u8(t, 32 * c + 2 * j, half, _mm512_and_si512(lo, low5));
+                store_u8(t, 32 * c + 2 * j + 16, half, _mm512_and_si512(hi, low5));
             }
         }
     }
@@ -92,27 +84,28 @@ static void q6_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
     const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f), bias = _mm512_set1_epi8(32);
     for (uint32_t half = 0; half < 32; half += 16) {
         const uint8_t *p = w + half * row_bytes;
+        DV_ALIGNED(32) uint16_t d16[16];
+        copy_u16(p + 208, row_bytes, d16);
         for (uint32_t n = 0; n < 2; n++) {
             __m512i h[8], v[8];
             words_16x8(p + 128 + 32 * n, row_bytes, h);
             UNROLL(2)
-            for (int g = 0; g < 2; g++) {
-                words_16x8(p + 64 * n + 32 * (unsigned)g, row_bytes, v);
-                int16_t(*q)[DV_TILE_ROWS][2] = t->q + 64 * n + 16 * (unsigned)g;
+            for (unsigned g = 0; g < 2; g++) {
+                words_16x8(p + 64 * n + 32 * g, row_bytes, v);
                 UNROLL(8)
-                for (int j = 0; j < 8; j++) {
+                for (unsigned j = 0; j < 8; j++) {
                     __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], _mm512_slli_epi16(h[j], g == 0 ? 4 : 2), 0xca);
                     __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
                     lo = _mm512_sub_epi8(_mm512_and_si512(lo, low6), bias);
                     hi = _mm512_sub_epi8(_mm512_and_si512(hi, low6), bias);
-                    store_s8((int16_t(*)[DV_TILE_ROWS][2])q[2 * j][half], lo);
-                    store_s8((int16_t(*)[DV_TILE_ROWS][2])q[2 * j + 32][half], hi);
+                    store_s8(t, 64 * n + 16 * g + 2 * j, half, lo);
+                    store_s8(t, 64 * n + 16 * g + 2 * j + 32, half, hi);
                 }
             }
         }
         __m512i s[4];
         words_16x4(p + 192, row_bytes, s);
-        const __m512 d = high_f16(word_16(p + 206, row_bytes));
+        const __m512 d = f16_16(d16);
         UNROLL(4)
         for (int i = 0; i < 4; i++) {
             UNROLL(4)

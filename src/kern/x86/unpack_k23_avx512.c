@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* Q2_K and Q3_K into tiles with AVX-512. Element 32 s + i of a half of 128 is bits 2s, 2s + 1 of the half's byte i. */
+#include "kern/x86/kern_avx512.h"
+#include "kern/x86/unpack_avx512.h"
+
+/* Q2_K: 16 bytes of scale (low nibble) and offset (high), 2-bit elements [2][32], f16 d, f16 dmin. 84 bytes.
+ * Weight = d * scale * q - dmin * offset. */
+DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm[16], uint32_t half, dv_tile *t)
+{
+    __m512i s[4], w = _mm512_load_si512(dm);
+    words_16x4(p, row_bytes, s);
+    /* A nibble stays where it is, a power of two times its value, and the factor is smaller by as much: exact. */
+    __m512 d = low_f16(w), m = _mm512_mul_ps(high_f16(w), _mm512_set1_ps(-0x1p-4f));
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        const __m512i low = _mm512_set1_epi32(0x0f << (8 * j)), high = _mm512_set1_epi32((int)(0xf0u << (8 * j)));
+        UNROLL(4)
+        for (int i = 0; i < 4; i++) {
+            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(s[i], low))));
+            _mm512_store_ps(t->m[4 * i + j] + half, _mm512_mul_ps(m, _mm512_cvtepu32_ps(_mm512_and_si512(s[i], high))));
+        }
+        d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
+        m = _mm512_mul_ps(m, _mm512_set1_ps(0x1p-8f));
+    }
+}
+
+static void q2_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+{
+    const __m512i low = _mm512_set1_epi32(0x00030003);
+    (void)n_k;
+    for (uint32_t half = 0; half < 32; half += 16) {
+        const uint8_t *p = w + half * row_bytes;
+        DV_ALIGNED(64) uint32_t dm[16];
+        copy_u32(p + 80, row_bytes, dm);
+        for (uint32_t n = 0; n < 2; n++) {
+            __m512i v[8];
+            words_16x8(p + 16 + 32 * n, row_bytes, v);
+            UNROLL(8)
+            for (unsigned j = 0; j < 8; j++) {
+                UNROLL(4)
+                for (unsigned s = 0; s < 4; s++) {
+                    int16_t *to = t->q[64 * n + 16 * s + 2 * j][half];
+                    _mm512_store_si512(to, _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low));
+                    _mm512_store_si512(to + 2 * DV_TILE_ROWS, _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
+                }
+            }
+        }
+        scales_q2_k(p, row_bytes, dm, half, t);
+    }
+}
+UNPACK_DEFINE(q2_k, 256, 84)
+
+/* Q3_K: third bits (bit m of byte i for element 32 m + i), low 2 bits [2][32], 16 scales of 6 bits in 12 bytes, f16 d. 110 bytes.
+ * Weight = d * (scale - 32) * (q - 4). Scales: low nibbles of 0..7 and 8..15 in 8 bytes, high pairs of bits of s, s + 4, s + 8, s + 12
+ * in byte 8 + s from the bottom up. */
+DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, uint32_t half, dv_tile *t)
+{
+    __m512i w[4];
+    load_16x16(p + 94, row_bytes, w); /* the block's last 16 bytes: two of the bits before the scales */
+    UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        w[i] = _mm512_bsrli_epi128(w[i], 2);
+    transpose_lanes(w);
+    const __m512i two = _mm512_set1_epi32(0x30303030);
+    const __m512i s[4] = {
+        _mm512_or_si512(low_nibbles(w[0]), _mm512_and_si512(_mm512_slli_epi32(w[2], 4), two)),
+        _mm512_or_si512(low_nibbles(w[1]), _mm512_and_si512(_mm512_slli_epi32(w[2], 2), two)),
+        _mm512_or_si512(high_nibbles(w[0]), _mm512_and_si512(w[2], two)),
+        _mm512_or_si512(high_nibbles(w[1]), _mm512_and_si512(_mm512_srli_epi32(w[2], 2), two)),
+    };
+    __m512 d = low_f16(w[3]);
+    UNROLL(4)
+    for (int j = 0; j < 4; j++) {
+        const __m512i byte = _mm512_set1_epi32(0x3f << (8 * j)), bias = _mm512_set1_epi32(32 << (8 * j));
+        UNROLL(4)
+        for (int i = 0; i < 4; i++) {
+            __m512i v = _mm512_sub_epi32(_mm512_and_si512(s[i], byte), bias);
+            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
+        }
+        d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
+    }
+}
+
+static void q3_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+{
+    const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707), bias = _mm512_set1_epi8(4);
+    (void)n_k;
+    for (uint32_t half = 0; half < 32; half += 16) {
+        const uint8_t *p = w + half * row_bytes;
+        __m512i h[8], v[8];
+        words_16x8(p, row_bytes, h);
+        UNROLL(8)
+        for (int j = 0; j < 8; j++)
+            h[j] = _mm512_rol_epi32(h[j], 2); /* bit m of a byte is bit 2 after a right rotation by m */
+        for (uint32_t n = 0; n < 2; n++) {
+            words_16x8(p + 32 + 32 * n, row_bytes, v);
+            UNROLL(8)
+            for (unsigned j = 0; j < 8; j++) {
+                UNROLL(4)
+                for (unsigned s = 0; s < 4; s++) {
+                    __m512i q = _mm512_ternarylogic_epi32(low2, _mm512_srli_epi16(v[j], 2 * s), h[j], 0xca);
+                    h[j] = _mm512_ror_epi32(h[j], 1);
+                    store_s8(t, 64 * n + 16 * s + 2 * j, half, _mm512_sub_epi8(_mm512_and_si512(q, low3), bias));
+                }
+            }
+        }
+        scales_q3_k(p, row_bytes, half, t);
+    }
+}
+UNPACK_DEFINE(q3_k, 256, 110)
+
+void dv__unpack_k23_init_avx512(dv_kern *k)
+{
+    k->unpack[DV_TYPE_Q2_K] = q2_k;
+    k->unpack[DV_TYPE_Q3_K] = q3_k;
+}
