@@ -178,7 +178,7 @@ int64_t dv_session_sync(dv_session *s, const uint32_t *ids, size_t n, int (*on_s
     int rc = dv_session_truncate(s, keep, err);
     if (rc == 0)
         rc = dv_session_append(s, ids + keep, n - keep, on_step, arg, err);
-    return rc != 0 ? rc : keep;
+    return rc != 0 ? rc : (int64_t)keep;
 }
 
 int dv_session_logprobs(const dv_session *s, float *out, dv_err *err)

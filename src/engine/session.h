@@ -6,13 +6,11 @@
 #include "drover/engine.h"
 #include "engine/sampler.h"
 #include "model/forward.h"
-#include "tok/chat.h"
 #include "tok/tok.h"
 
 struct dv_engine {
     dv_gguf *gguf;
     dv_tok *tok;
-    dv_chat_template *chat;
     dv_model *model;     /* from here on NULL if vocab_only */
     dv_kern kern;
     dv_pool *pool;
