@@ -20,7 +20,8 @@ static const dv_opt opts[] = {
 
 const char *dv__inspect_vtype_name(dv_gguf_vtype type)
 {
-    static const char *const names[DV_GGUF_VTYPE_N] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+    static const char *const names[DV_GGUF_VTYPE_N] = {
+        "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
     return type < DV_GGUF_VTYPE_N ? names[type] : "?";
 }
 

@@ -42,7 +42,8 @@ typedef struct dv__inspect {
 
 /** Sum up an open file. n_ctx 0: choose. */
 void dv__inspect_collect(dv__inspect *in, const char *path, const dv_gguf *g, uint64_t n_ctx);
-/** KV cache of a model at a context of n_ctx tokens (0: the model's own or DV__INSPECT_CONTEXT, whichever is shorter). */
+/** KV cache of a model at a context of n_ctx tokens (0: the model's own or DV__INSPECT_CONTEXT, whichever is
+ * shorter). */
 void dv__inspect_memory_of(dv__inspect_memory *m, const dv_gguf *g, uint64_t n_ctx);
 
 /* Append the whole report; errors stick to the buffer. Text from the file is escaped. */

@@ -88,7 +88,8 @@ static bool token_bytes(const shape *s, uint32_t type, uint64_t *out, dv_err *er
     *out = 0;
     for (uint32_t il = 0; il < s->n_layer; il++) {
         uint64_t n_head, k, v;
-        if (heads_at(s, il, &n_head, err) != 0 || !dv_type_row_bytes(type, s->key_len, &k) || !dv_type_row_bytes(type, s->value_len, &v))
+        if (heads_at(s, il, &n_head, err) != 0 || !dv_type_row_bytes(type, s->key_len, &k) ||
+            !dv_type_row_bytes(type, s->value_len, &v))
             return false;
         if (!dv_mul_u64(n_head, k + v, &k) || !dv_add_u64(*out, k, out))
             return false;

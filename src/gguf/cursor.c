@@ -23,7 +23,8 @@ const uint8_t *dv__cur_bytes(dv__cur *c, uint64_t n, const char *what)
     if (c->code != 0)
         return NULL;
     if (n > dv__cur_left(c)) {
-        dv__cur_fail(c, DV_EFORMAT, "%s at byte %zu needs %" PRIu64 " bytes, but the file ends at byte %zu", what, c->pos, n, c->len);
+        dv__cur_fail(c, DV_EFORMAT, "%s at byte %zu needs %" PRIu64 " bytes, but the file ends at byte %zu", what,
+            c->pos, n, c->len);
         return NULL;
     }
     const uint8_t *p = c->p + c->pos;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A bounds-checked cursor over little-endian bytes. The first failure sticks with its offset; afterwards every read gives
- * zero, so a parser reads straight on and looks at the code where it would loop, allocate or follow a value. */
+/* A bounds-checked cursor over little-endian bytes. The first failure sticks with its offset; afterwards every read
+ * gives zero, so a parser reads straight on and looks at the code where it would loop, allocate or follow a value. */
 #ifndef DV_GGUF_CURSOR_H
 #define DV_GGUF_CURSOR_H
 

@@ -49,12 +49,14 @@ static uint64_t read_array_header(dv__cur *c, uint32_t *elem)
     if (c->code == 0 && *elem >= DV_GGUF_VTYPE_N)
         dv__cur_fail(c, DV_EFORMAT, "unknown array element type %" PRIu32 " at byte %zu", *elem, at);
     if (c->code == 0 && n > dv__cur_left(c) / vtypes[*elem].min_bytes)
-        dv__cur_fail(c, DV_EFORMAT, "an array at byte %zu says it has %" PRIu64 " elements of type %s, but only %zu bytes are left in the file",
+        dv__cur_fail(c, DV_EFORMAT,
+            "an array at byte %zu says it has %" PRIu64 " elements of type %s, but only %zu bytes are left in the file",
             at, n, vtypes[*elem].name, dv__cur_left(c));
     return c->code == 0 ? n : 0;
 }
 
-/* depth counts the arrays around this one. Each level reads its 12 bytes of header, so time stays linear in the file. */
+/* depth counts the arrays around this one. Each level reads its 12 bytes of header, so time stays linear in the
+ * file. */
 static void skip_array(dv__cur *c, int depth)
 {
     uint32_t elem;

@@ -47,8 +47,8 @@ uint64_t dv__siphash13(const uint64_t key[2], const void *data, size_t n)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The key must be unknown to whoever wrote the file, no more: early in boot, or where a sandbox refuses the call, the clock
- * and an address have to do. */
+/* The key must be unknown to whoever wrote the file, no more: early in boot, or where a sandbox refuses the call, the
+ * clock and an address have to do. */
 static void make_key(uint64_t key[2])
 {
     if (getrandom(key, 2 * sizeof key[0], GRND_NONBLOCK) == (ssize_t)(2 * sizeof key[0]))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A hash table from names to positions in an array whose elements begin with a dv_str. Names come from hostile files, so
- * the hash is keyed: SipHash-1-3 (Aumasson and Bernstein 2012) with a random key per table, and nobody can choose names
- * that collide. The table stores positions, not pointers: the array may move between calls, each of which is told where it is. */
+/* A hash table from names to positions in an array whose elements begin with a dv_str. Names come from hostile files,
+ * so the hash is keyed: SipHash-1-3 (Aumasson and Bernstein 2012) with a random key per table, and nobody can choose
+ * names that collide. The table stores positions, not pointers: the array may move between calls, each of which is told
+ * where it is. */
 #ifndef DV_GGUF_NAMES_H
 #define DV_GGUF_NAMES_H
 

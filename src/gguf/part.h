@@ -36,7 +36,8 @@ const dv_gguf_kv *dv__part_find(const dv__part *part, const char *key);
  * @param at      [part->n_tensors] offsets as in the file, from the beginning of the data section
  * @param data    the data section; NULL if n_data is 0
  * @param n_data  bytes of the section, to the end of the file
- * Errors: DV_EFORMAT for data that are unaligned, outside the section or overlapping, or of a size that overflows; DV_ENOMEM.
+ * Errors: DV_EFORMAT for data that are unaligned, outside the section or overlapping, or of a size that overflows;
+ * DV_ENOMEM.
  */
 int dv__layout_check(const dv__part *part, const uint64_t *at, const uint8_t *data, uint64_t n_data, dv_err *err);
 

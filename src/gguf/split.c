@@ -26,7 +26,8 @@ dv__split dv__split_parse(const char *path)
         return s;
     s.stem = n - DV__SPLIT_TAIL;
     const char *t = path + s.stem;
-    if (t[0] != '-' || !digits(t + 1, &s.no) || memcmp(t + 6, "-of-", 4) != 0 || !digits(t + 10, &s.count) || strcmp(t + 15, ".gguf") != 0)
+    if (t[0] != '-' || !digits(t + 1, &s.no) || memcmp(t + 6, "-of-", 4) != 0 || !digits(t + 10, &s.count) ||
+        strcmp(t + 15, ".gguf") != 0)
         return (dv__split){0};
     return s.no >= 1 && s.no <= s.count && s.count <= DV_GGUF_MAX_SPLIT ? s : (dv__split){0};
 }
@@ -49,7 +50,8 @@ static int get(const dv__part *part, const char *key, bool required, uint64_t *o
     if (kv == NULL && !required)
         return 0;
     if (kv == NULL)
-        return dv_fail(err, DV_EFORMAT, "its name says that it is part of a split model, but it has no key \"%s\"", key);
+        return dv_fail(
+            err, DV_EFORMAT, "its name says that it is part of a split model, but it has no key \"%s\"", key);
     if (dv_gguf_kv_type(kv) == DV_GGUF_ARR || !dv_gguf_kv_u64(kv, 0, out))
         return dv_fail(err, DV_EFORMAT, "key \"%s\" is no unsigned integer", key);
     return 0;
@@ -67,10 +69,15 @@ int dv__split_check(const dv__part *part, uint32_t no, uint32_t count, uint64_t 
     if (rc != 0)
         return rc;
     if (!split && has_count > 1)
-        return dv_fail(err, DV_EFORMAT, "key \"split.count\" says that this is one of %" PRIu64 " parts; open a file named like x-00001-of-%05" PRIu64 ".gguf", has_count, has_count);
+        return dv_fail(err, DV_EFORMAT,
+            "key \"split.count\" says that this is one of %" PRIu64
+            " parts; open a file named like x-00001-of-%05" PRIu64 ".gguf",
+            has_count, has_count);
     if (split && has_count != count)
-        return dv_fail(err, DV_EFORMAT, "key \"split.count\" is %" PRIu64 ", the file's name says %" PRIu32, has_count, count);
+        return dv_fail(
+            err, DV_EFORMAT, "key \"split.count\" is %" PRIu64 ", the file's name says %" PRIu32, has_count, count);
     if (split && has_no != no - 1)
-        return dv_fail(err, DV_EFORMAT, "key \"split.no\" is %" PRIu64 ", in part %" PRIu32 " it must be %" PRIu32, has_no, no, no - 1);
+        return dv_fail(err, DV_EFORMAT, "key \"split.no\" is %" PRIu64 ", in part %" PRIu32 " it must be %" PRIu32,
+            has_no, no, no - 1);
     return 0;
 }

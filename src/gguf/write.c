@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Metadata and the tensor directory are collected in memory, because the header counts both; they go out before the first
- * tensor data, which are streamed. What the reader would refuse is refused here. */
+/* Metadata and the tensor directory are collected in memory, because the header counts both; they go out before the
+ * first tensor data, which are streamed. What the reader would refuse is refused here. */
 #include "gguf/write.h"
 
 #include "base/arena.h"
@@ -77,7 +77,8 @@ static int add_name(dv_gguf_writer *w, seen *s, const char *what, const char *p,
     if (w->err.code != 0)
         return w->err.code;
     if (w->streaming)
-        return dv_fail(&w->err, DV_EINVAL, "%s \"%.*s\" comes after the first tensor data", what, (int)DV_MIN(n, 100), p);
+        return dv_fail(
+            &w->err, DV_EINVAL, "%s \"%.*s\" comes after the first tensor data", what, (int)DV_MIN(n, 100), p);
     if (n == 0 || n > max)
         return dv_fail(&w->err, DV_EINVAL, "%s of %zu bytes, 1 to %zu are allowed", what, n, max);
     if (s->n >= (s == &w->keys ? DV_GGUF_MAX_KV : DV_GGUF_MAX_TENSORS))
@@ -161,7 +162,8 @@ int dv_gguf_put_array(dv_gguf_writer *w, const char *key, dv_gguf_vtype elem, co
 {
     size_t bytes = dv__vtype_bytes(elem);
     if (w->err.code == 0 && (bytes == 0 || !dv_mul_size(n, bytes, &bytes)))
-        return dv_fail(&w->err, DV_EINVAL, "key \"%s\": an array of %" PRIu64 " elements of type %s cannot be written", key, n, dv__vtype_name(elem));
+        return dv_fail(&w->err, DV_EINVAL, "key \"%s\": an array of %" PRIu64 " elements of type %s cannot be written",
+            key, n, dv__vtype_name(elem));
     if (begin_kv(w, key, DV_GGUF_ARR) != 0)
         return w->err.code;
     add_u32(&w->kv, elem);
@@ -185,7 +187,8 @@ int dv_gguf_put_str_array(dv_gguf_writer *w, const char *key, const dv_str *item
 static bool own_key(dv_str key)
 {
     static const char alignment[] = "general.alignment", split[] = "split.";
-    return (key.n == sizeof alignment - 1 && memcmp(key.p, alignment, key.n) == 0) || (key.n >= sizeof split - 1 && memcmp(key.p, split, sizeof split - 1) == 0);
+    return (key.n == sizeof alignment - 1 && memcmp(key.p, alignment, key.n) == 0) ||
+           (key.n >= sizeof split - 1 && memcmp(key.p, split, sizeof split - 1) == 0);
 }
 
 int dv_gguf_put_kv(dv_gguf_writer *w, const dv_gguf_kv *kv)
@@ -213,8 +216,10 @@ int dv_gguf_add_tensor(dv_gguf_writer *w, const char *name, uint32_t type, uint3
     uint64_t bytes, next;
     if (w->err.code != 0)
         return w->err.code;
-    if (!tensor_bytes(type, n_dims, ne, &bytes) || !dv_add_u64(w->next_at, bytes, &next) || !dv_align_u64(next, w->alignment, &next))
-        return dv_fail(&w->err, DV_EINVAL, "tensor \"%s\" of type %s: impossible shape or type", name, dv_type_name(type));
+    if (!tensor_bytes(type, n_dims, ne, &bytes) || !dv_add_u64(w->next_at, bytes, &next) ||
+        !dv_align_u64(next, w->alignment, &next))
+        return dv_fail(
+            &w->err, DV_EINVAL, "tensor \"%s\" of type %s: impossible shape or type", name, dv_type_name(type));
     if (add_name(w, &w->tensors, "tensor", name, strlen(name), DV_GGUF_MAX_NAME) != 0)
         return w->err.code;
     add_str(&w->dir, name, strlen(name));
@@ -278,7 +283,8 @@ static int start_data(dv_gguf_writer *w)
     add_u64(&head, w->tensors.n);
     add_u64(&head, w->keys.n);
     w->streaming = true;
-    if (check_buf(w, &head) == 0 && emit(w, head.data, head.len) == 0 && emit(w, w->kv.data, w->kv.len) == 0 && emit(w, w->dir.data, w->dir.len) == 0)
+    if (check_buf(w, &head) == 0 && emit(w, head.data, head.len) == 0 && emit(w, w->kv.data, w->kv.len) == 0 &&
+        emit(w, w->dir.data, w->dir.len) == 0)
         pad(w, head.len + w->kv.len + w->dir.len);
     dv_buf_fini(&head);
     dv_buf_fini(&w->kv);
@@ -309,7 +315,8 @@ int dv_gguf_write_data(dv_gguf_writer *w, const void *data, size_t n)
     return w->err.code;
 }
 
-/* Truncating waits until the path is known to be a regular file: nobody's device or FIFO is written to or, later, removed. */
+/* Truncating waits until the path is known to be a regular file: nobody's device or FIFO is written to or, later,
+ * removed. */
 static int open_file(dv_gguf_writer *w)
 {
     struct stat st;
@@ -346,7 +353,8 @@ int dv_gguf_writer_open(dv_gguf_writer **out, const char *path, uint32_t alignme
 {
     *out = NULL;
     if (!dv_is_pow2(alignment) || alignment < DV__ALIGN_MIN || alignment > DV__ALIGN_MAX)
-        return dv_fail(err, DV_EINVAL, "alignment %" PRIu32 " is not a power of two from %d to %d", alignment, DV__ALIGN_MIN, DV__ALIGN_MAX);
+        return dv_fail(err, DV_EINVAL, "alignment %" PRIu32 " is not a power of two from %d to %d", alignment,
+            DV__ALIGN_MIN, DV__ALIGN_MAX);
     dv_gguf_writer *w = dv_calloc(DV_MEM_GGUF, 1, sizeof *w);
     if (w == NULL)
         return dv_fail(err, DV_ENOMEM, "out of memory");
@@ -387,7 +395,8 @@ int dv_gguf_writer_finish(dv_gguf_writer **pw, dv_err *err)
         start_data(w);
     if (w->err.code == 0 && w->current < w->tensors.n) {
         const dv_str *name = &w->tensors.item[w->current];
-        dv_fail(&w->err, DV_EINVAL, "tensor \"%.*s\" has %" PRIu64 " of its %" PRIu64 " bytes of data", (int)name->n, name->p, w->written, w->n_bytes[w->current]);
+        dv_fail(&w->err, DV_EINVAL, "tensor \"%.*s\" has %" PRIu64 " of its %" PRIu64 " bytes of data", (int)name->n,
+            name->p, w->written, w->n_bytes[w->current]);
     }
     if (w->err.code == 0)
         flush(w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing a GGUF version 3 file: metadata first, then tensor descriptions, then their data in the same order, streamed. */
+/* Writing a GGUF version 3 file: metadata first, then tensor descriptions, then their data in the same order,
+ * streamed. */
 #ifndef DV_GGUF_WRITE_H
 #define DV_GGUF_WRITE_H
 
@@ -9,8 +10,9 @@
 typedef struct dv_gguf_writer dv_gguf_writer;
 
 /**
- * Create path, a regular file (truncating it). alignment: a power of two from 8 to 65536; 32 is usual. Other than 32, it is
- * written as general.alignment. The first failure sticks and every later call returns it; dv_gguf_writer_finish reports it too.
+ * Create path, a regular file (truncating it). alignment: a power of two from 8 to 65536; 32 is usual. Other than 32,
+ * it is written as general.alignment. The first failure sticks and every later call returns it; dv_gguf_writer_finish
+ * reports it too.
  */
 int dv_gguf_writer_open(dv_gguf_writer **out, const char *path, uint32_t alignment, dv_err *err);
 /** Close without finishing; the incomplete file is removed. NULL-safe. */
@@ -25,7 +27,8 @@ int dv_gguf_put_str(dv_gguf_writer *w, const char *key, const char *p, size_t n)
 /** n elements of a fixed-size type, little-endian. */
 int dv_gguf_put_array(dv_gguf_writer *w, const char *key, dv_gguf_vtype elem, const void *data, uint64_t n);
 int dv_gguf_put_str_array(dv_gguf_writer *w, const char *key, const dv_str *items, uint64_t n);
-/** Copy a pair from an open file, whatever its type. Keys about the file itself (general.alignment, split.*) are left out. */
+/** Copy a pair from an open file, whatever its type. Keys about the file itself (general.alignment, split.*) are left
+ * out. */
 int dv_gguf_put_kv(dv_gguf_writer *w, const dv_gguf_kv *kv);
 
 /** Describe the next tensor; ne is fastest axis first. All descriptions come before the first dv_gguf_write_data. */

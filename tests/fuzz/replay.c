@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a fuzz target over files and folders of inputs, without libFuzzer: each input as it is, then with its allocations
- * failing one after the other (spread evenly when there are many), and checks that nothing stays allocated. */
+/* Runs a fuzz target over files and folders of inputs, without libFuzzer: each input as it is, then with its
+ * allocations failing one after the other (spread evenly when there are many), and checks that nothing stays
+ * allocated. */
 #include "base/file.h"
 #include "base/mem.h"
 #include "target.h"
@@ -30,7 +31,8 @@ static int run_one(const char *path, const uint8_t *data, size_t n, uint64_t fai
     free(copy);
     if (dv_mem_used(DV_MEM_CAT_N) == used)
         return 0;
-    fprintf(stderr, "%s: %zu bytes stay allocated (allocation %llu failing)\n", path, dv_mem_used(DV_MEM_CAT_N) - used, (unsigned long long)fail_after);
+    fprintf(stderr, "%s: %zu bytes stay allocated (allocation %llu failing)\n", path, dv_mem_used(DV_MEM_CAT_N) - used,
+        (unsigned long long)fail_after);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a fuzz target defines. It takes any bytes, never keeps state between calls, and survives any allocation failing. */
+/* What a fuzz target defines. It takes any bytes, never keeps state between calls, and survives any allocation
+ * failing. */
 #ifndef DV_FUZZ_TARGET_H
 #define DV_FUZZ_TARGET_H
 

@@ -49,7 +49,8 @@ static inline void mk_kv_u32(dv_buf *b, const char *key, uint32_t v)
     mk_u32(b, v);
 }
 
-static inline void mk_tensor(dv_buf *b, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, uint64_t offset)
+static inline void mk_tensor(
+    dv_buf *b, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, uint64_t offset)
 {
     mk_str(b, name);
     mk_u32(b, n_dims);
@@ -71,7 +72,8 @@ static inline void mk_zeros(dv_buf *b, size_t n)
         mk_u8(b, 0);
 }
 
-/* Peak memory of one open in relation to the file: directories are larger than their bytes in the file, but by a constant. */
+/* Peak memory of one open in relation to the file: directories are larger than their bytes in the file, but by a
+ * constant. */
 enum { MK_PEAK_FACTOR = 8, MK_PEAK_BASE = 2048 };
 
 /* Opens bytes; checks what must hold for any bytes at all. Returns the code; *g is NULL unless it is 0. */
@@ -127,7 +129,8 @@ static inline void mk_close(dv_gguf **g, dv_buf *b)
     dv_buf_fini(b);
 }
 
-/* A small file with something of everything. Offsets of its length fields go to at[], when not NULL; returns how many. */
+/* A small file with something of everything. Offsets of its length fields go to at[], when not NULL; returns how
+ * many. */
 static inline size_t mk_good(dv_buf *b, size_t at[16])
 {
     size_t scratch[16], n = 0;

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 
 static const uint64_t extremes[] = {
-    0, 1, 2, 127, 255, 256, 65535, 65536, (1u << 31) - 1, 1u << 31, (1u << 31) + 1, UINT32_MAX, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1,
-    UINT64_C(1) << 60, UINT64_C(1) << 61, UINT64_C(1) << 62, INT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1, UINT64_MAX - 8, UINT64_MAX - 1, UINT64_MAX,
+    0, 1, 2, 127, 255, 256, 65535, 65536, (1u << 31) - 1, 1u << 31, (1u << 31) + 1, UINT32_MAX, UINT64_C(1) << 32,
+    (UINT64_C(1) << 32) + 1, UINT64_C(1) << 60, UINT64_C(1) << 61, UINT64_C(1) << 62, INT64_MAX, UINT64_C(1) << 63,
+    (UINT64_C(1) << 63) + 1, UINT64_MAX - 8, UINT64_MAX - 1, UINT64_MAX,
 };
 
 static void good_file_reads_back(void **state)
@@ -68,7 +69,8 @@ static void header_is_checked(void **state)
     static const struct {
         uint32_t version;
         const char *say;
-    } bad[] = {{0, "version 0"}, {1, "version 1"}, {4, "version 4"}, {0x03000000, "big-endian"}, {0x02000000, "big-endian"}, {0x00030000, "big-endian"}, {UINT32_MAX, "version 4294967295"}};
+    } bad[] = {{0, "version 0"}, {1, "version 1"}, {4, "version 4"}, {0x03000000, "big-endian"},
+        {0x02000000, "big-endian"}, {0x00030000, "big-endian"}, {UINT32_MAX, "version 4294967295"}};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         mk_head(&b, bad[i].version, 0, 0);
         mk_refused(&b, DV_EUNSUPPORTED, bad[i].say);
@@ -319,7 +321,8 @@ static void siphash_vectors(void **state)
     static const struct {
         const char *text;
         uint64_t hash;
-    } want[] = {{"a", 0x407448d2b89b1813}, {"llama", 0xb29c632a0db2cff7}, {"12345678", 0x3489982430560a87}, {"general.alignment", 0xfa9898965a74d31c}};
+    } want[] = {{"a", 0x407448d2b89b1813}, {"llama", 0xb29c632a0db2cff7}, {"12345678", 0x3489982430560a87},
+        {"general.alignment", 0xfa9898965a74d31c}};
     for (size_t i = 0; i < DV_ARRAY_LEN(want); i++)
         assert_true(dv__siphash13(key, want[i].text, strlen(want[i].text)) == want[i].hash);
     char bytes[63];
@@ -384,7 +387,8 @@ static void integers_convert_when_they_fit(void **state)
         assert_true(!rows[i].is_u || u == (uint64_t)rows[i].value);
         assert_true(!rows[i].is_s || s == rows[i].value);
         assert_true(!rows[i].is_f || f == (double)rows[i].value);
-        assert_false(dv_gguf_kv_u64(kv, 1, &u) || dv_gguf_kv_i64(kv, 1, &s) || dv_gguf_kv_f64(kv, 1, &f) || dv_gguf_kv_str(kv, 1, &str));
+        assert_false(dv_gguf_kv_u64(kv, 1, &u) || dv_gguf_kv_i64(kv, 1, &s) || dv_gguf_kv_f64(kv, 1, &f) ||
+                     dv_gguf_kv_str(kv, 1, &str));
         mk_close(&g, &b);
     }
 }
@@ -416,8 +420,10 @@ static void get_checks_type_and_range(void **state)
         const char *key;
         int code;
         const char *say;
-    } bad[] = {{"n", DV_EFORMAT, "key \"n\" is 0, not in 1 to 64"}, {"neg", DV_EFORMAT, "-5, not in 1"}, {"big", DV_EFORMAT, "4294967297, not in"},
-        {"nan", DV_EFORMAT, "of type f32, an integer is expected"}, {"s", DV_EFORMAT, "of type string"}, {"arr", DV_EFORMAT, "is an array"}, {"none", DV_ENOENT, "\"none\" is missing"}};
+    } bad[] = {{"n", DV_EFORMAT, "key \"n\" is 0, not in 1 to 64"}, {"neg", DV_EFORMAT, "-5, not in 1"},
+        {"big", DV_EFORMAT, "4294967297, not in"}, {"nan", DV_EFORMAT, "of type f32, an integer is expected"},
+        {"s", DV_EFORMAT, "of type string"}, {"arr", DV_EFORMAT, "is an array"},
+        {"none", DV_ENOENT, "\"none\" is missing"}};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         dv_err err = {0};
         assert_int_equal(dv_gguf_get_u32(g, bad[i].key, 1, 64, &u, &err), bad[i].code);
@@ -427,6 +433,10 @@ static void get_checks_type_and_range(void **state)
     assert_int_equal(dv_gguf_get_f32(g, "nan", -INFINITY, INFINITY, &f, NULL), DV_EFORMAT);
     assert_int_equal(dv_gguf_get_f32(g, "s", 0, 1, &f, NULL), DV_EFORMAT);
     assert_int_equal(dv_gguf_get_f32(g, "none", 0, 1, &f, NULL), DV_ENOENT);
+    assert_int_equal(dv_gguf_get_f32(g, "neg", -5, 5, &f, NULL), 0); /* whole numbers are numbers */
+    assert_true(f == -5);
+    assert_int_equal(dv_gguf_get_f32(g, "neg", -4.5f, 5, &f, NULL), DV_EFORMAT);
+    assert_int_equal(dv_gguf_get_bool(g, "none", &flag, NULL), DV_ENOENT);
     assert_int_equal(dv_gguf_get_bool(g, "n", &flag, NULL), DV_EFORMAT);
     assert_int_equal(dv_gguf_get_str(g, "n", &s, NULL), DV_EFORMAT);
     assert_int_equal(dv_gguf_get_str(g, "s", &s, NULL), 0);
@@ -459,11 +469,20 @@ static void first_error_of_the_caller_wins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_file_reads_back), cmocka_unit_test(header_is_checked), cmocka_unit_test(every_truncation_is_refused),
-        cmocka_unit_test(every_length_field_at_extremes), cmocka_unit_test(every_byte_flipped), cmocka_unit_test(every_allocation_failing),
-        cmocka_unit_test(keys_are_checked), cmocka_unit_test(values_are_checked), cmocka_unit_test(nesting_is_bounded),
-        cmocka_unit_test(many_pairs), cmocka_unit_test(siphash_vectors), cmocka_unit_test(integers_convert_when_they_fit),
-        cmocka_unit_test(get_checks_type_and_range), cmocka_unit_test(first_error_of_the_caller_wins),
+        cmocka_unit_test(good_file_reads_back),
+        cmocka_unit_test(header_is_checked),
+        cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(every_length_field_at_extremes),
+        cmocka_unit_test(every_byte_flipped),
+        cmocka_unit_test(every_allocation_failing),
+        cmocka_unit_test(keys_are_checked),
+        cmocka_unit_test(values_are_checked),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(many_pairs),
+        cmocka_unit_test(siphash_vectors),
+        cmocka_unit_test(integers_convert_when_they_fit),
+        cmocka_unit_test(get_checks_type_and_range),
+        cmocka_unit_test(first_error_of_the_caller_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

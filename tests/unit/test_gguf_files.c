@@ -7,8 +7,10 @@
 #include "gguf/write.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -212,8 +214,10 @@ static void writer_refuses_misuse(void **state)
 {
     (void)state;
     static const uint64_t four[] = {4}, bad[] = {33}, zero[] = {0}, huge[] = {UINT64_C(1) << 62, 4};
-    static const char *const say[] = {"given twice", "given twice", "key of 0 bytes", "impossible shape", "impossible shape", "impossible shape", "impossible shape",
-        "impossible shape", "after the first tensor data", "after the first tensor data", "more than the tensors have", "16 of its 16 bytes", "cannot be written", "tensor of 0 bytes"};
+    static const char *const say[] = {"given twice", "given twice", "key of 0 bytes", "impossible shape",
+        "impossible shape", "impossible shape", "impossible shape", "impossible shape", "after the first tensor data",
+        "after the first tensor data", "more than the tensors have", "16 of its 16 bytes", "cannot be written",
+        "tensor of 0 bytes"};
     for (size_t i = 0; i < DV_ARRAY_LEN(say); i++) {
         const char *path = in_folder("misuse.gguf");
         dv_err err = {0};
@@ -277,6 +281,34 @@ static void writer_refuses_paths(void **state)
     assert_false(exists(in_folder("given-up")));
 }
 
+/* Stands for a full disk: the file may not grow beyond some size. */
+static void writer_meets_the_end_of_space(void **state)
+{
+    (void)state;
+    static const size_t room[] = {0, 100, 5000, 300000, 700000};
+    struct rlimit old, tight;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    for (size_t i = 0; i < DV_ARRAY_LEN(room); i++) {
+        const char *path = in_folder("full.gguf");
+        dv_err err = {0};
+        dv_gguf_writer *w;
+        tight = (struct rlimit){.rlim_cur = room[i], .rlim_max = old.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        assert_int_equal(dv_gguf_writer_open(&w, path, 65536, &err), 0);
+        dv_gguf_put_u32(w, "k", 1);
+        dv_gguf_add_tensor(w, "t", DV_TYPE_F32, 1, (const uint64_t[]){200000});
+        for (int k = 0; k < 200; k++)
+            dv_gguf_write_data(w, (const float[1000]){0}, 4000);
+        int rc = dv_gguf_writer_finish(&w, &err);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(rc, DV_EIO);
+        assert_non_null(strstr(err.msg, "full.gguf: "));
+        assert_false(exists(path));
+    }
+    signal(SIGXFSZ, handler);
+}
+
 static void writer_allocation_failures(void **state)
 {
     (void)state;
@@ -321,10 +353,21 @@ static void split_names(void **state)
         const char *path;
         uint32_t no, count;
     } rows[] = {
-        {"m-00001-of-00003.gguf", 1, 3}, {"/a/b-00001-of-00002.gguf/m-00003-of-00003.gguf", 3, 3}, {"-00001-of-00001.gguf", 1, 1},
-        {"m-00001-of-01024.gguf", 1, 1024}, {"m-00001-of-01025.gguf", 0, 0}, {"m-00000-of-00003.gguf", 0, 0}, {"m-00004-of-00003.gguf", 0, 0},
-        {"m-00001-of-00000.gguf", 0, 0}, {"m-0001-of-0003.gguf", 0, 0}, {"m-00001-of-00003.ggu", 0, 0}, {"m_00001-of-00003.gguf", 0, 0},
-        {"m-+0001-of-00003.gguf", 0, 0}, {"m- 0001-of-00003.gguf", 0, 0}, {"", 0, 0}, {".gguf", 0, 0},
+        {"m-00001-of-00003.gguf", 1, 3},
+        {"/a/b-00001-of-00002.gguf/m-00003-of-00003.gguf", 3, 3},
+        {"-00001-of-00001.gguf", 1, 1},
+        {"m-00001-of-01024.gguf", 1, 1024},
+        {"m-00001-of-01025.gguf", 0, 0},
+        {"m-00000-of-00003.gguf", 0, 0},
+        {"m-00004-of-00003.gguf", 0, 0},
+        {"m-00001-of-00000.gguf", 0, 0},
+        {"m-0001-of-0003.gguf", 0, 0},
+        {"m-00001-of-00003.ggu", 0, 0},
+        {"m_00001-of-00003.gguf", 0, 0},
+        {"m-+0001-of-00003.gguf", 0, 0},
+        {"m- 0001-of-00003.gguf", 0, 0},
+        {"", 0, 0},
+        {".gguf", 0, 0},
     };
     for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
         dv__split s = dv__split_parse(rows[i].path);
@@ -501,10 +544,18 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writer_round_trip), cmocka_unit_test(writer_truncates_what_was_there), cmocka_unit_test(writer_moves_a_lot_of_data),
-        cmocka_unit_test(writer_refuses_misuse), cmocka_unit_test(writer_refuses_paths), cmocka_unit_test(writer_allocation_failures),
-        cmocka_unit_test(open_refuses_what_is_no_file), cmocka_unit_test(split_names), cmocka_unit_test(split_model_is_one),
-        cmocka_unit_test(split_model_with_faults), cmocka_unit_test(real_files_open),
+        cmocka_unit_test(writer_round_trip),
+        cmocka_unit_test(writer_truncates_what_was_there),
+        cmocka_unit_test(writer_moves_a_lot_of_data),
+        cmocka_unit_test(writer_refuses_misuse),
+        cmocka_unit_test(writer_refuses_paths),
+        cmocka_unit_test(writer_meets_the_end_of_space),
+        cmocka_unit_test(writer_allocation_failures),
+        cmocka_unit_test(open_refuses_what_is_no_file),
+        cmocka_unit_test(split_names),
+        cmocka_unit_test(split_model_is_one),
+        cmocka_unit_test(split_model_with_faults),
+        cmocka_unit_test(real_files_open),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The tensor directory: shapes, sizes and places that a file may claim, and the two historic forms of sizes that overflow. */
+/* The tensor directory: shapes, sizes and places that a file may claim, and the two historic forms of sizes that
+ * overflow. */
 #include "gguf_make.h"
 
 #include "gguf/part.h"
@@ -40,7 +41,8 @@ static void accepted(const row *rows, size_t n, size_t n_data)
     for (size_t i = 0; i < n; i++) {
         const dv_gguf_tensor *t = dv_gguf_find_tensor(g, rows[i].name);
         assert_ptr_equal(t, dv_gguf_tensor_at(g, i));
-        assert_true(t->data == NULL || (t->data >= (const uint8_t *)b.data && t->data + t->n_bytes <= (const uint8_t *)b.data + b.len));
+        assert_true(t->data == NULL ||
+                    (t->data >= (const uint8_t *)b.data && t->data + t->n_bytes <= (const uint8_t *)b.data + b.len));
     }
     mk_close(&g, &b);
 }
@@ -130,8 +132,10 @@ static void data_lie_in_the_file(void **state)
     refused((const row[]){{"t", F32, 1, {1}, 16}}, 1, 64, "alignment");
     refused((const row[]){{"t", F32, 1, {1}, UINT64_MAX}}, 1, 64, "alignment");
     /* Sums of sizes that wrap: sizes near 2^63 in two tensors, and with padding. */
-    refused((const row[]){{"a", F32, 1, {(UINT64_C(1) << 61) - 1}, 0}, {"b", F32, 1, {(UINT64_C(1) << 61) - 1}, 32}}, 2, 64, "end beyond");
-    refused((const row[]){{"a", F32, 1, {UINT64_C(0x3ffffffffffffff8)}, 0}, {"b", F32, 1, {24}, 32}}, 2, 64, "end beyond");
+    refused((const row[]){{"a", F32, 1, {(UINT64_C(1) << 61) - 1}, 0}, {"b", F32, 1, {(UINT64_C(1) << 61) - 1}, 32}}, 2,
+        64, "end beyond");
+    refused(
+        (const row[]){{"a", F32, 1, {UINT64_C(0x3ffffffffffffff8)}, 0}, {"b", F32, 1, {24}, 32}}, 2, 64, "end beyond");
 }
 
 static void no_data_at_all(void **state)
@@ -152,9 +156,12 @@ static void data_do_not_overlap(void **state)
     refused((const row[]){{"a", F32, 1, {9}, 0}, {"b", F32, 1, {1}, 32}}, 2, 64, "overlap");
     refused((const row[]){{"b", F32, 1, {1}, 32}, {"a", F32, 1, {9}, 0}}, 2, 64, "overlap");
     refused((const row[]){{"a", F32, 1, {24}, 0}, {"b", F32, 1, {1}, 32}, {"c", F32, 1, {1}, 64}}, 3, 96, "overlap");
-    refused((const row[]){{"u", 16, 1, {1}, 32}, {"a", F32, 1, {16}, 0}}, 2, 64, "overlap"); /* an unsupported one inside */
+    refused(
+        (const row[]){{"u", 16, 1, {1}, 32}, {"a", F32, 1, {16}, 0}}, 2, 64, "overlap"); /* an unsupported one inside */
     accepted((const row[]){{"b", F32, 1, {8}, 32}, {"a", F32, 1, {8}, 0}}, 2, 64);
-    accepted((const row[]){{"c", F32, 1, {8}, 64}, {"a", F32, 1, {8}, 0}, {"u", 16, 1, {1}, 32}, {"b", F32, 1, {8}, 32}}, 4, 96);
+    accepted(
+        (const row[]){{"c", F32, 1, {8}, 64}, {"a", F32, 1, {8}, 0}, {"u", 16, 1, {1}, 32}, {"b", F32, 1, {8}, 32}}, 4,
+        96);
 }
 
 static void every_allocation_fails(const dv_buf *b)
@@ -227,10 +234,12 @@ static void names(void **state)
 static void alignments(void **state)
 {
     (void)state;
-    static const uint32_t good[] = {8, 16, 32, 64, 4096, 65536}, bad[] = {0, 1, 2, 3, 4, 7, 33, 100, 65537, 1 << 17, 1u << 31, UINT32_MAX};
+    static const uint32_t good[] = {8, 16, 32, 64, 4096, 65536},
+                          bad[] = {0, 1, 2, 3, 4, 7, 33, 100, 65537, 1 << 17, 1u << 31, UINT32_MAX};
     dv_buf b;
     for (size_t i = 0; i < DV_ARRAY_LEN(good); i++) {
-        file_of(&b, (const row[]){{"a", DV_TYPE_F32, 1, {1}, 0}, {"b", DV_TYPE_F32, 1, {1}, good[i]}}, 2, good[i], good[i] + 4);
+        file_of(&b, (const row[]){{"a", DV_TYPE_F32, 1, {1}, 0}, {"b", DV_TYPE_F32, 1, {1}, good[i]}}, 2, good[i],
+            good[i] + 4);
         dv_gguf *g = mk_opens(&b);
         assert_int_equal(dv_gguf_alignment(g), good[i]);
         assert_int_equal((size_t)((const char *)dv_gguf_tensor_at(g, 1)->data - b.data) % good[i], 0);
@@ -270,9 +279,16 @@ static void counts_fit_what_is_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes), cmocka_unit_test(rows_are_whole_blocks), cmocka_unit_test(unsupported_types_stay_in_the_directory),
-        cmocka_unit_test(data_lie_in_the_file), cmocka_unit_test(no_data_at_all), cmocka_unit_test(data_do_not_overlap),
-        cmocka_unit_test(overlap_in_any_order), cmocka_unit_test(names), cmocka_unit_test(alignments), cmocka_unit_test(counts_fit_what_is_left),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(rows_are_whole_blocks),
+        cmocka_unit_test(unsupported_types_stay_in_the_directory),
+        cmocka_unit_test(data_lie_in_the_file),
+        cmocka_unit_test(no_data_at_all),
+        cmocka_unit_test(data_do_not_overlap),
+        cmocka_unit_test(overlap_in_any_order),
+        cmocka_unit_test(names),
+        cmocka_unit_test(alignments),
+        cmocka_unit_test(counts_fit_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

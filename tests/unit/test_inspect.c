@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* drover inspect: the memory estimate, and reports that stay one JSON object and harmless to a terminal for any file. */
+/* drover inspect: the memory estimate, and reports that stay one JSON object and harmless to a terminal for any
+ * file. */
 #include "gguf_make.h"
 
 #include "cli/inspect.h"
@@ -87,7 +88,8 @@ static void memory_with_heads_per_layer(void **state)
 static void memory_of_nonsense(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"llama.block_count", "llama.embedding_length", "llama.attention.head_count", "llama.attention.head_count_kv", "llama.context_length"};
+    static const char *const keys[] = {"llama.block_count", "llama.embedding_length", "llama.attention.head_count",
+        "llama.attention.head_count_kv", "llama.context_length"};
     static const uint32_t values[] = {0, 1, 0x7fffffff, 0x80000000, UINT32_MAX};
     for (size_t k = 0; k < DV_ARRAY_LEN(keys); k++) {
         for (size_t v = 0; v < DV_ARRAY_LEN(values); v++) {
@@ -207,8 +209,11 @@ static void sums_per_type(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_from_hyperparameters), cmocka_unit_test(memory_with_heads_per_layer), cmocka_unit_test(memory_of_nonsense),
-        cmocka_unit_test(reports_of_good_and_odd_files), cmocka_unit_test(sums_per_type),
+        cmocka_unit_test(memory_from_hyperparameters),
+        cmocka_unit_test(memory_with_heads_per_layer),
+        cmocka_unit_test(memory_of_nonsense),
+        cmocka_unit_test(reports_of_good_and_odd_files),
+        cmocka_unit_test(sums_per_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
