@@ -133,7 +133,8 @@ int synth_plan_open(synth_plan *p, const synth_shape *s, const synth_mix *mix, u
     p->tensors = dv_calloc(DV_MEM_BASE, p->cap, sizeof(*p->tensors));
     if (!p->tensors)
         return dv_fail(err, DV_ENOMEM, "out of memory for the list of tensors");
-    float logit = LOGIT_STD * gain(s->n_embd);
+    /* Gemma scales its embeddings up by sqrt(n_embd): with the same spread, a token would predict little but itself. */
+    float logit = (s->post_norm ? 0.5f : 1.0f) * LOGIT_STD * gain(s->n_embd);
     add_matrix(p, "token_embd.weight", SYNTH_EMBD, 0, s->n_embd, n_vocab, 1, s->tied ? logit : EMBD_STD);
     add_vector(p, "output_norm.weight", SYNTH_NORMAL, s->n_embd, 1, NORM_STD);
     if (!s->tied)
