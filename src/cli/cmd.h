@@ -8,6 +8,9 @@
 
 extern const dv_cmd dv_cmd_info;
 extern const dv_cmd dv_cmd_inspect;
+extern const dv_cmd dv_cmd_run;
+extern const dv_cmd dv_cmd_score;
+extern const dv_cmd dv_cmd_bench;
 extern const dv_cmd dv_cmd_tokenize;
 
 /** Print "drover CMD: sentence" to stderr, control characters escaped. Returns DV_EXIT_FAILURE. */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/load.h"
+
+#include "base/err.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_MODEL "pocket-dictionary.gguf"
+
+/* Folder of the running program, without a slash at the end; "" when the system does not say. */
+static void program_folder(char out[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash != NULL)
+        *slash = 0;
+}
+
+/* The model that ships with drover: beside the installed program, or in the source tree it was built in. */
+static const char *default_model(dv_err *err)
+{
+    static char path[PATH_MAX + 64];
+    static const char *const places[] = {"/../share/drover/models/", "/../models/"};
+    char folder[PATH_MAX];
+    program_folder(folder);
+    for (size_t i = 0; i < DV_ARRAY_LEN(places); i++) {
+        snprintf(path, sizeof path, "%s%s" DEFAULT_MODEL, folder, places[i]);
+        if (access(path, R_OK) == 0)
+            return path;
+    }
+    snprintf(path, sizeof path, "models/" DEFAULT_MODEL);
+    if (access(path, R_OK) == 0)
+        return path;
+    dv_fail(err, DV_ENOENT, "no model given (-m FILE), and the one that ships with drover is neither in %s%s nor %s%s nor ./models/", folder, places[0], folder,
+            places[1]);
+    return NULL;
+}
+
+int dv_load(dv_engine **out, const dv_load_opts *o, const char **path, dv_err *err)
+{
+    *path = o->model != NULL ? o->model : default_model(err);
+    if (*path == NULL)
+        return err->code;
+    dv_engine_options options = {
+        .threads = (unsigned)o->threads,
+        .cpu_mask = dv_cpu_mask_name(o->cpu_mask),
+        .kv_format = (dv_kv_format)o->kv_type,
+        .ctx = (uint32_t)o->ctx,
+    };
+    int code = dv_engine_open(out, *path, &options, err);
+    return code == 0 || strstr(err->msg, *path) != NULL ? code : dv_err_prefix(err, "%s", *path);
+}

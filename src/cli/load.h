@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a model for a command: the options that all of them share, and the model that ships with drover as the default. */
+#ifndef DV_CLI_LOAD_H
+#define DV_CLI_LOAD_H
+
+#include "cli/cmd.h"
+#include "drover/engine.h"
+
+typedef struct dv_load_opts {
+    const char *model;
+    uint64_t ctx, threads;
+    int kv_type, cpu_mask;
+} dv_load_opts;
+
+/** Their rows; S is the command's struct of values, field its dv_load_opts. */
+#define DV_OPT_ROWS_LOAD(S, field)                                                                                                    \
+    {.name = "model", .short_name = 'm', .type = DV_OPT_STRING, .value = "FILE", .offset = offsetof(S, field.model),                  \
+     .help = "Model in GGUF format; without it the model that ships with drover"},                                                    \
+    {.name = "ctx", .short_name = 'c', .type = DV_OPT_UINT, .value = "N", .offset = offsetof(S, field.ctx), .max = 1 << 22,           \
+     .help = "Tokens a conversation may hold; 0: what the model was trained for, at most 4096"},                                      \
+    {.name = "threads", .short_name = 't', .type = DV_OPT_UINT, .value = "N", .offset = offsetof(S, field.threads), .max = 256,       \
+     .help = "Threads; 0: one per usable core"},                                                                                      \
+    {.name = "kv-type", .type = DV_OPT_CHOICE, .value = "f16|q8_0", .offset = offsetof(S, field.kv_type), .def = "f16",               \
+     .help = "Format of the KV cache"},                                                                                               \
+    DV_OPT_ROW_CPU_MASK(S, field.cpu_mask)
+
+/**
+ * Open the model. Errors name the file; without a model given and none found they name the places that were looked at.
+ * @param path  set to the file that was opened; points into o or to static storage
+ */
+int dv_load(dv_engine **out, const dv_load_opts *o, const char **path, dv_err *err);
+
+#endif
