@@ -22,7 +22,7 @@ enum {
     CHUNK_MAX = 256,         /* bounds the accumulators in a thread's scratch */
     CHUNK_STEP = 8,          /* chunks are equal up to this, which suits the column blocking of the kernels */
     UNPACK_COLS = 8,         /* an unpacked tile costs about as much as multiplying it with so many columns */
-    PART_COST = 1 << 20,     /* multiply-adds below which a part is not worth its hand-out */
+    PART_COST = 1 << 22,     /* multiply-adds below which a part is not worth its hand-out */
     PARTS_PER_THREAD = 4,    /* but that many parts are kept for balance */
     QUANT_ELEMENTS = 1 << 14 /* elements of a part of the quantisation */
 };
@@ -142,6 +142,31 @@ static void quant_part(void *arg, size_t part, size_t n_parts, unsigned thread)
         mm->kern->quant_act(job->x + at * job->ldx, job->w->n_in, in->blocks + at, job->n_tok);
 }
 
+/* Rows of the tile that comes next. 32 rows are more streams than hardware prefetchers follow, and a tile's worth of requests at once is
+ * more than a core can have in flight: so half is asked for before unpacking and half before multiplying (see bench/matmul.c). */
+typedef struct ahead {
+    const uint8_t *w; /* NULL: there is none */
+    size_t row_bytes, tile_bytes;
+} ahead;
+
+static ahead tile_after(const dv_mat *w, const uint8_t *tile, size_t tile_bytes, uint32_t row, bool last_of_row)
+{
+    ahead a = {.w = tile + tile_bytes, .row_bytes = w->row_bytes, .tile_bytes = tile_bytes};
+    if (last_of_row)
+        a.w = w->n_out - row > DV_TILE_ROWS ? w->data + (row + DV_TILE_ROWS) * w->row_bytes : NULL;
+    return a;
+}
+
+DV_INLINE void prefetch(ahead a, uint32_t first_row, uint32_t end_row)
+{
+    for (uint32_t r = first_row; r < end_row && a.w != NULL; r++) {
+        /* The line that the tile shares with the one before it is there already. */
+        uintptr_t p = (uintptr_t)a.w + r * a.row_bytes, end = p + a.tile_bytes;
+        for (p = (p + 63) & ~(uintptr_t)63; p < end; p += 64)
+            __builtin_prefetch((const void *)p);
+    }
+}
+
 /* Rows row..row+n_rows of columns col..col+n_cols into acc. */
 static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols, scratch *s)
 {
@@ -154,7 +179,10 @@ static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t 
     dv_gemm_fn gemm = mm->kern->gemm[dv_type_shape(w->type)];
     for (uint32_t k = 0; k < w->n_in; k += DV_SB, tile += sb_bytes, x += p->job->n_tok) {
         uint32_t n_k = DV_MIN(w->n_in - k, (uint32_t)DV_SB);
+        ahead next = tile_after(w, tile, sb_bytes, row, w->n_in - k <= DV_SB);
+        prefetch(next, 0, n_rows / 2);
         unpack(tile, w->row_bytes, n_rows, n_k, &s->tile.q);
+        prefetch(next, n_rows / 2, n_rows);
         gemm(&s->tile.q, n_k, x, n_cols, s->acc);
     }
 }
@@ -167,7 +195,10 @@ static void multiply_float(const dv_mm *mm, const plan *p, uint32_t row, uint32_
     size_t tile_bytes = (size_t)DV_FTILE_K * dv_type_get(w->type)->block_bytes;
     for (uint32_t k = 0; k < w->n_in; k += DV_FTILE_K, tile += tile_bytes) {
         uint32_t n_k = DV_MIN(w->n_in - k, (uint32_t)DV_FTILE_K);
+        ahead next = tile_after(w, tile, tile_bytes, row, w->n_in - k <= DV_FTILE_K);
+        prefetch(next, 0, n_rows / 2);
         mm->kern->unpackf[w->type](tile, w->row_bytes, n_rows, n_k, s->tile.f);
+        prefetch(next, n_rows / 2, n_rows);
         mm->kern->gemmf(s->tile.f, n_k, job->x + col * job->ldx + k, job->ldx, n_cols, s->acc);
     }
 }
