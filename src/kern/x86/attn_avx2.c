@@ -191,19 +191,27 @@ DV_INLINE __m256 inside(uint32_t i, uint32_t lo, uint32_t hi)
     return _mm256_castsi256_ps(in);
 }
 
-/* Largest of s[lo..hi); NaN if one is NaN. */
+DV_INLINE bool all_inside(uint32_t i, uint32_t lo, uint32_t hi) { return i >= lo && i + 8 <= hi; }
+
+/* Largest of s[lo..hi), which may be read to the end of its group of 16; NaN if one is NaN. */
 static float max_range(const float *s, uint32_t lo, uint32_t hi)
 {
     const __m256 none = _mm256_set1_ps(-INFINITY);
-    __m256 max = none, nan = _mm256_setzero_ps();
-    for (uint32_t i = lo / 8 * 8; i < hi; i += 8) {
-        __m256 v = _mm256_blendv_ps(none, _mm256_loadu_ps(s + i), inside(i, lo, hi));
-        max = _mm256_max_ps(max, v);
-        nan = _mm256_or_ps(nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    __m256 max[2] = {none, none}, nan = _mm256_setzero_ps();
+    for (uint32_t i = lo / 16 * 16; i < hi; i += 16) {
+        DV_UNROLL
+        for (uint32_t h = 0; h < 2; h++) {
+            __m256 v = _mm256_loadu_ps(s + i + 8 * h);
+            if (DV_UNLIKELY(!all_inside(i + 8 * h, lo, hi)))
+                v = _mm256_blendv_ps(none, v, inside(i + 8 * h, lo, hi));
+            max[h] = _mm256_max_ps(max[h], v);
+            nan = _mm256_or_ps(nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+        }
     }
     if (_mm256_movemask_ps(nan) != 0)
         return NAN;
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
+    max[0] = _mm256_max_ps(max[0], max[1]);
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(max[0]), _mm256_extractf128_ps(max[0], 1));
     m = _mm_max_ps(m, _mm_movehl_ps(m, m));
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
@@ -212,16 +220,19 @@ float dv__softmax_avx2(float *s, uint32_t lo, uint32_t hi, uint32_t n)
 {
     const __m256 max = _mm256_set1_ps(max_range(s, lo, hi));
     __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (uint32_t i = 0; i < n; i += 16) {
+    uint32_t begin = lo / 16 * 16, end = (hi + 15) / 16 * 16;
+    memset(s, 0, begin * sizeof *s);
+    for (uint32_t i = begin; i < end; i += 16) {
         DV_UNROLL
         for (uint32_t h = 0; h < 2; h++) {
             uint32_t at = i + 8 * h;
-            __m256 e = _mm256_setzero_ps();
-            if (at + 8 > lo && at < hi)
-                e = _mm256_and_ps(dv__exp8(_mm256_sub_ps(_mm256_loadu_ps(s + at), max)), inside(at, lo, hi));
+            __m256 e = dv__exp8(_mm256_sub_ps(_mm256_loadu_ps(s + at), max));
+            if (DV_UNLIKELY(!all_inside(at, lo, hi)))
+                e = _mm256_and_ps(e, inside(at, lo, hi));
             _mm256_storeu_ps(s + at, e);
             sum[h] = _mm256_add_ps(sum[h], e);
         }
     }
+    memset(s + end, 0, (n - end) * sizeof *s);
     return dv__sum16(sum[0], sum[1]);
 }

@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 /** Eight lanes of dv_expf_ref, step by step. */
 DV_INLINE __m256 dv__exp8(__m256 x)
@@ -60,10 +61,20 @@ DV_INLINE float dv__abs_max8(const float *x, uint32_t n)
     return m.f;
 }
 
-/** Lanes 0..n-1 set, for masked loads and stores; any n. */
-DV_INLINE __m256i dv__first_lanes(uint32_t n)
+/** The first n < 8 elements at x, zeros behind them. (Through memory: masked loads and stores are slow on some CPUs and not emulated
+ * faithfully by some emulators, and n is rarely odd.) */
+DV_INLINE __m256 dv__load_first(const float *x, uint32_t n)
 {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)DV_MIN(n, 8u)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    float v[8] = {0};
+    memcpy(v, x, n * sizeof *v);
+    return _mm256_loadu_ps(v);
+}
+
+DV_INLINE void dv__store_first(float *x, uint32_t n, __m256 v)
+{
+    float t[8];
+    _mm256_storeu_ps(t, v);
+    memcpy(x, t, n * sizeof *t);
 }
 
 /** x * f, clamped to +-limit, rounded half to even. */

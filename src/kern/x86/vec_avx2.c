@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Element-wise kernels and normalisation, AVX2 + FMA. Any n: the last, partial vector is masked. */
+/* Element-wise kernels and normalisation, AVX2 + FMA. Any n: a last, partial vector is padded with zeros. */
 #include "kern/kern.h"
 #include "kern/x86/avx2.h"
 #include "kern/x86/math_avx2.h"
@@ -15,13 +15,12 @@ void dv__rmsnorm_avx2(const float *x, const float *w, uint32_t n, float eps, flo
         a = _mm256_fmadd_ps(v0, v0, a);
         b = _mm256_fmadd_ps(v1, v1, b);
     }
-    if (i < n) { /* a masked lane adds 0 * 0 to a sum that is not negative */
-        __m256 v0 = _mm256_maskload_ps(x + i, dv__first_lanes(n - i));
+    if (i < n) { /* a padded lane adds 0 * 0 to a sum that is not negative */
+        float rest[16] = {0};
+        memcpy(rest, x + i, (n - i) * sizeof *rest);
+        __m256 v0 = _mm256_loadu_ps(rest), v1 = _mm256_loadu_ps(rest + 8);
         a = _mm256_fmadd_ps(v0, v0, a);
-        if (n - i > 8) {
-            __m256 v1 = _mm256_maskload_ps(x + i + 8, dv__first_lanes(n - i - 8));
-            b = _mm256_fmadd_ps(v1, v1, b);
-        }
+        b = _mm256_fmadd_ps(v1, v1, b);
     }
     __m256 r = _mm256_set1_ps(1.0f / sqrtf(dv__sum16(a, b) / (float)n + eps));
     for (i = 0; i + 8 <= n; i += 8) {
@@ -29,9 +28,8 @@ void dv__rmsnorm_avx2(const float *x, const float *w, uint32_t n, float eps, flo
         _mm256_storeu_ps(y + i, w != NULL ? _mm256_mul_ps(v, _mm256_loadu_ps(w + i)) : v);
     }
     if (i < n) {
-        __m256i m = dv__first_lanes(n - i);
-        __m256 v = _mm256_mul_ps(_mm256_maskload_ps(x + i, m), r);
-        _mm256_maskstore_ps(y + i, m, w != NULL ? _mm256_mul_ps(v, _mm256_maskload_ps(w + i, m)) : v);
+        __m256 v = _mm256_mul_ps(dv__load_first(x + i, n - i), r);
+        dv__store_first(y + i, n - i, w != NULL ? _mm256_mul_ps(v, dv__load_first(w + i, n - i)) : v);
     }
 }
 
@@ -54,10 +52,8 @@ DV_INLINE void map2(const float *a, const float *b, uint32_t n, float *y, __m256
     uint32_t i = 0;
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(y + i, op(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
-    if (i < n) {
-        __m256i m = dv__first_lanes(n - i);
-        _mm256_maskstore_ps(y + i, m, op(_mm256_maskload_ps(a + i, m), _mm256_maskload_ps(b + i, m)));
-    }
+    if (i < n)
+        dv__store_first(y + i, n - i, op(dv__load_first(a + i, n - i), dv__load_first(b + i, n - i)));
 }
 
 DV_INLINE __m256 silu_mul(__m256 g, __m256 u) { return _mm256_mul_ps(silu(g), u); }
@@ -76,10 +72,8 @@ void dv__axpy_avx2(float *y, float a, const float *x, uint32_t n)
     uint32_t i = 0;
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(y + i, _mm256_fmadd_ps(va, _mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
-    if (i < n) {
-        __m256i m = dv__first_lanes(n - i);
-        _mm256_maskstore_ps(y + i, m, _mm256_fmadd_ps(va, _mm256_maskload_ps(x + i, m), _mm256_maskload_ps(y + i, m)));
-    }
+    if (i < n)
+        dv__store_first(y + i, n - i, _mm256_fmadd_ps(va, dv__load_first(x + i, n - i), dv__load_first(y + i, n - i)));
 }
 
 /* Four neighbouring pairs: even lanes a * c - b * s, odd lanes b * c + a * s. */
@@ -94,33 +88,35 @@ void dv__rope_norm_avx2(float *x, uint32_t n_rot, const float *cs)
     uint32_t i = 0, n = n_rot / 2 * 2;
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(x + i, rotate4(_mm256_loadu_ps(x + i), _mm256_loadu_ps(cs + i)));
-    if (i < n) {
-        __m256i m = dv__first_lanes(n - i);
-        _mm256_maskstore_ps(x + i, m, rotate4(_mm256_maskload_ps(x + i, m), _mm256_maskload_ps(cs + i, m)));
-    }
+    if (i < n)
+        dv__store_first(x + i, n - i, rotate4(dv__load_first(x + i, n - i), dv__load_first(cs + i, n - i)));
 }
 
-/* Up to eight pairs (a[i], b[i]); the masks say which, and which of their 2 x 8 cos and sin values. */
-DV_INLINE void rotate8(float *a, float *b, const float *cs, __m256i m, __m256i m_cs0, __m256i m_cs1)
+/* Eight pairs (a[i], b[i]) and their 2 x 8 cos and sin values. */
+DV_INLINE void rotate8(float *a, float *b, const float *cs)
 {
-    __m256 va = _mm256_maskload_ps(a, m), vb = _mm256_maskload_ps(b, m);
-    __m256 cs0 = _mm256_maskload_ps(cs, m_cs0), cs1 = _mm256_maskload_ps(cs + 8, m_cs1);
+    __m256 va = _mm256_loadu_ps(a), vb = _mm256_loadu_ps(b), cs0 = _mm256_loadu_ps(cs), cs1 = _mm256_loadu_ps(cs + 8);
     __m256 c = _mm256_shuffle_ps(cs0, cs1, 0x88), s = _mm256_shuffle_ps(cs0, cs1, 0xdd);
     c = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(c), 0xd8));
     s = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(s), 0xd8));
-    _mm256_maskstore_ps(a, m, _mm256_fmsub_ps(va, c, _mm256_mul_ps(vb, s)));
-    _mm256_maskstore_ps(b, m, _mm256_fmadd_ps(vb, c, _mm256_mul_ps(va, s)));
+    _mm256_storeu_ps(a, _mm256_fmsub_ps(va, c, _mm256_mul_ps(vb, s)));
+    _mm256_storeu_ps(b, _mm256_fmadd_ps(vb, c, _mm256_mul_ps(va, s)));
 }
 
 void dv__rope_neox_avx2(float *x, uint32_t n_rot, const float *cs)
 {
-    const __m256i all = _mm256_set1_epi32(-1);
     uint32_t n = n_rot / 2, i = 0;
     float *b = x + n;
     for (; i + 8 <= n; i += 8)
-        rotate8(x + i, b + i, cs + 2 * i, all, all, all);
+        rotate8(x + i, b + i, cs + 2 * i);
     if (i < n) {
-        uint32_t left = n - i;
-        rotate8(x + i, b + i, cs + 2 * i, dv__first_lanes(left), dv__first_lanes(2 * left), dv__first_lanes(left > 4 ? 2 * left - 8 : 0));
+        float ta[8] = {0}, tb[8] = {0}, tcs[16] = {0};
+        size_t bytes = (n - i) * sizeof *x;
+        memcpy(ta, x + i, bytes);
+        memcpy(tb, b + i, bytes);
+        memcpy(tcs, cs + 2 * i, 2 * bytes);
+        rotate8(ta, tb, tcs);
+        memcpy(x + i, ta, bytes);
+        memcpy(b + i, tb, bytes);
     }
 }
