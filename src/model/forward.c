@@ -129,8 +129,9 @@ static void angles(const dv_rope *r, uint32_t pos, float *cs)
     }
 }
 
-static void begin_rows(dv_forward *f, uint32_t first, uint32_t n)
+static void begin_rows(dv_forward *f, const void *unused, uint32_t first, uint32_t n)
 {
+    (void)unused;
     const dv_model *m = f->model;
     embed_rows(f, first, n);
     for (uint32_t t = first; t < first + n; t++) {
@@ -144,7 +145,7 @@ void dv_forward_run(dv_forward *f, const dv_batch_token *tok, uint32_t n_tok)
     const dv_model *m = f->model;
     f->tok = tok;
     f->n_tok = n_tok;
-    dv__for_rows(f, begin_rows);
+    dv__for_rows(f, begin_rows, NULL);
     for (uint32_t il = 0; il < m->hp.n_layer; il++)
         m->arch->layer(f, &m->layers[il], il);
 }
