@@ -10,6 +10,7 @@
 #define DROVER_ENGINE_H
 
 #include "drover/error.h"
+#include "drover/export.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,12 +18,6 @@
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#if defined(__GNUC__)
-#define DV_API __attribute__((visibility("default")))
-#else
-#define DV_API
 #endif
 
 typedef struct dv_engine dv_engine;

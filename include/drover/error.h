@@ -4,6 +4,8 @@
 #ifndef DROVER_ERROR_H
 #define DROVER_ERROR_H
 
+#include "drover/export.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -38,11 +40,11 @@ typedef struct dv_err {
 } dv_err;
 
 /** Name of a code ("DV_EINVAL"), or "DV_E?" for a number that is none. Static string. */
-const char *dv_error_name(int code);
+DV_API const char *dv_error_name(int code);
 /** Text of a code for people. Static string. */
-const char *dv_error_text(int code);
+DV_API const char *dv_error_text(int code);
 /** HTTP status of a code; 500 for a number that is none. */
-int dv_error_http_status(int code);
+DV_API int dv_error_http_status(int code);
 
 #ifdef __cplusplus
 }
