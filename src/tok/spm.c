@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* SentencePiece-style encoding: characters are merged while a pair makes a token, the one with the best score first;
- * what is no token in the end becomes the tokens of its bytes. Looking up a pair hashes no text: the hash of any stretch
- * follows from two prefix hashes. */
+ * what is no token in the end becomes the tokens of its bytes. Two things keep it fast: the text is cut wherever no token
+ * reaches across (between most words), which changes nothing; and looking up a pair hashes no text, since the hash of any
+ * stretch follows from two prefix hashes. */
 #include "tok/vocab.h"
 
 #include "base/err.h"
@@ -78,33 +79,82 @@ static int add_spaced(dv_buf *b, const char *s, size_t n, bool prefix)
     return b->code;
 }
 
-int dv__spm_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err *err)
+/* The character at s: its length, and the bytes that stand for it on either side. U+2581 counts as one byte of its own, 0xff,
+ * which no character begins with: it separates words. */
+static size_t char_at(const char *s, size_t n, unsigned char *first, unsigned char *last)
 {
-    dv_buf_clear(&w->spaced);
-    int rc = add_spaced(&w->spaced, s, n, t->space_prefix);
-    w->text = w->spaced.data;
-    n = w->spaced.len;
-    if (rc == 0)
-        rc = dv__grow((void **)&w->hash, &w->hash_cap, n + 1, sizeof *w->hash);
-    if (rc == 0)
-        rc = dv__work_reserve(w, dv_utf8_count(w->text, n));
-    if (rc != 0)
-        return dv_fail(err, rc, "out of memory while tokenizing");
+    uint32_t cp = 0;
+    int k = dv_utf8_decode(s, n, &cp);
+    size_t len = k > 0 ? (size_t)k : 1;
+    *first = cp == 0x2581 ? 0xff : (unsigned char)s[0];
+    *last = cp == 0x2581 ? 0xff : (unsigned char)s[len - 1];
+    return len;
+}
+
+int dv__spm_load(dv_tok *t, dv_err *err)
+{
+    t->joins = dv_calloc(DV_MEM_TOK, 256, 32);
+    if (t->joins == NULL)
+        return dv_fail(err, DV_ENOMEM, "out of memory for %u tokens", (unsigned)t->n_vocab);
+    for (uint32_t id = 0; id < t->n_vocab; id++) {
+        dv_str s = t->sym[id];
+        unsigned char before = 0, first, last;
+        for (size_t i = 0; usable(t, (int32_t)id) && i < s.n; before = last) {
+            size_t len = char_at(s.p + i, s.n - i, &first, &last);
+            if (i > 0)
+                t->joins[before * 32 + first / 8] |= (uint8_t)(1u << first % 8);
+            i += len;
+        }
+    }
+    return 0;
+}
+
+/* Length of the stretch at s that merging may treat alone: no token reaches across its end. */
+static size_t stretch(const dv_tok *t, const char *s, size_t n, size_t *n_char)
+{
+    unsigned char before = 0, first, last;
+    *n_char = 0;
+    for (size_t i = 0; i < n; before = last, ++*n_char) {
+        size_t len = char_at(s + i, n - i, &first, &last);
+        if (i > 0 && !(t->joins[before * 32 + first / 8] & 1u << first % 8))
+            return i;
+        i += len;
+    }
+    return n;
+}
+
+static int encode_stretch(const dv_tok *t, dv__work *w, const char *s, size_t n, size_t n_char)
+{
+    int rc = dv__grow((void **)&w->hash, &w->hash_cap, n + 1, sizeof *w->hash);
+    if (rc != 0 || (rc = dv__work_reserve(w, n_char)) != 0)
+        return rc;
+    w->text = s;
     w->hash[0] = 0;
     for (size_t i = 0; i < n; i++)
-        w->hash[i + 1] = dv__hash_step(w->hash[i], w->text[i]);
+        w->hash[i + 1] = dv__hash_step(w->hash[i], s[i]);
     w->n_sym = 0;
     for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        int k = dv_utf8_decode(w->text + i, n - i, &cp);
-        uint32_t len = k > 0 ? (uint32_t)k : 1;
+        unsigned char first, last;
+        uint32_t len = (uint32_t)char_at(s + i, n - i, &first, &last);
         w->sym[w->n_sym++] = (dv__sym){.at = (uint32_t)i, .len = len, .id = find(t, w, (uint32_t)i, len)};
         i += len;
     }
     dv__merge_all(t, w);
-    for (int32_t i = n > 0 ? 0 : -1; i >= 0 && rc == 0; i = w->sym[i].next) {
+    for (int32_t i = 0; i >= 0 && rc == 0; i = w->sym[i].next) {
         const dv__sym *x = &w->sym[i];
         rc = x->id >= 0 ? dv_ids_add(w->out, &x->id, 1) : put_bytes(t, w, x);
+    }
+    return rc;
+}
+
+int dv__spm_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err *err)
+{
+    dv_buf_clear(&w->spaced);
+    int rc = add_spaced(&w->spaced, s, n, t->space_prefix);
+    for (size_t at = 0; at < w->spaced.len && rc == 0;) {
+        size_t n_char, len = stretch(t, w->spaced.data + at, w->spaced.len - at, &n_char);
+        rc = encode_stretch(t, w, w->spaced.data + at, len, n_char);
+        at += len;
     }
     return rc != 0 ? dv_fail(err, rc, "out of memory while tokenizing") : 0;
 }

@@ -226,7 +226,7 @@ static int load_all(dv_tok *t, dv_err *err)
         return rc;
     if ((rc = dv__roles_load(t, err)) != 0)
         return rc;
-    if (!t->spm && (rc = dv__bpe_load(t, err)) != 0)
+    if ((rc = t->spm ? dv__spm_load(t, err) : dv__bpe_load(t, err)) != 0)
         return rc;
     if ((rc = dv__whole_load(t, err)) != 0)
         return rc;
@@ -262,6 +262,7 @@ void dv_tok_close(dv_tok **tp)
     dv_free(t->score);
     dv_free(t->slot);
     dv_free(t->power);
+    dv_free(t->joins);
     dv_free(t->extra);
     dv_free(t->merge);
     dv_free(t->whole);

@@ -44,6 +44,7 @@ struct dv_tok {
     size_t slot_mask; /* of a table that is at most half full */
     uint64_t *power; /* [max_len + 1] powers of the hash base, for hashes of substrings */
     size_t max_len;  /* longest spelling that text can become */
+    uint8_t *joins;  /* [256][32] spm: bit (a, b): some token holds a character that ends in a before one that begins with b */
     char *extra;     /* spellings of symbols made by joining, bpe */
 
     int32_t byte_sym[256]; /* bpe: symbol of a byte; spm: its token, -1 if there is none */
@@ -81,6 +82,8 @@ int dv__whole_load(dv_tok *t, dv_err *err);
 int32_t dv__whole_match(const dv_tok *t, const char *s, size_t n, size_t n_trusted);
 /* bpe.c */
 int dv__bpe_load(dv_tok *t, dv_err *err);
+/* spm.c: which neighbours can become one token at all. */
+int dv__spm_load(dv_tok *t, dv_err *err);
 /* piece.c: decoded bytes of every token. */
 int dv__pieces_load(dv_tok *t, dv_err *err);
 /* The byte that a character of a byte-level spelling stands for, -1 if it stands for none; and back. */
