@@ -66,7 +66,7 @@ static void print_result(const bench *b, const values *v, const char *path, cons
                s.min, s.median, s.max, b->info->threads, dv_buf_str(&name), b->info->cpu_level);
         dv_buf_fini(&name);
     }
-    fflush(stdout);
+    dv_cmd_flush();
 }
 
 static int run_test(bench *b, const values *v, const char *path, size_t n, bool one_by_one, dv_err *err)

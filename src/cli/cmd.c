@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -39,6 +40,20 @@ int dv_cmd_usage(const dv_cmd *cmd, const char *fmt, ...)
     fprintf(stderr, "Try 'drover %s --help'.\n", cmd->name);
     return DV_EXIT_USAGE;
 }
+
+static int output_error;
+
+bool dv_cmd_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    if (output_error == 0)
+        output_error = errno != 0 ? errno : EIO;
+    return false;
+}
+
+int dv_cmd_output_error(void) { return output_error; }
 
 const char *dv_cpu_mask_name(int index)
 {

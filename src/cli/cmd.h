@@ -20,6 +20,11 @@ int dv_cmd_fail_err(const dv_cmd *cmd, const dv_err *err);
 /** The same for a wrong command line, with a pointer to --help. Returns DV_EXIT_USAGE. */
 int dv_cmd_usage(const dv_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);
 
+/** Flush standard output; false if it, or anything written there before, failed. */
+bool dv_cmd_flush(void);
+/** errno of the first failure that dv_cmd_flush saw; 0: none. */
+int dv_cmd_output_error(void);
+
 /** Rows for options that mean the same in every command; S is the command's struct of values. */
 #define DV_OPT_ROW_MODEL(S, field) \
     {.name = "model", .short_name = 'm', .type = DV_OPT_STRING, .value = "FILE", .offset = offsetof(S, field), .help = "Model in GGUF format"}

@@ -36,7 +36,7 @@ static int answer_lines(dv_talk *t, const dv_sampling *sampling, dv_buf *b, bool
         dv_buf_shift(b, len + (newline != NULL));
         if (code == 0)
             continue;
-        *exit_code = ferror(stdout) ? DV_EXIT_FAILURE : dv_cmd_fail_err(t->cmd, &err);
+        *exit_code = dv_cmd_output_error() != 0 ? DV_EXIT_FAILURE : dv_cmd_fail_err(t->cmd, &err);
         if (code != DV_ECONTEXT && code != DV_ETEMPLATE) /* one question may fail, the others go on */
             return code;
         putchar('\n'); /* answers keep standing on the lines of their questions */

@@ -104,12 +104,10 @@ int main(int argc, char **argv)
     occupy_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is a failed write, seen below and by the commands */
     int code = dispatch(argc, argv);
-    errno = 0;
-    bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && code == DV_EXIT_OK) {
-        code = DV_EXIT_FAILURE;
-        if (errno != EPIPE)
-            fprintf(stderr, "drover: cannot write standard output: %s\n", errno != 0 ? strerror(errno) : "it failed earlier");
-    }
-    return code;
+    if (dv_cmd_flush())
+        return code;
+    int error = dv_cmd_output_error();
+    if (error != EPIPE) /* a reader that has seen enough is no news */
+        fprintf(stderr, "drover: cannot write standard output: %s\n", strerror(error));
+    return code == DV_EXIT_OK ? DV_EXIT_FAILURE : code;
 }

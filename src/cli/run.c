@@ -93,7 +93,7 @@ static int answer_prompt(dv_talk *t, const char *prompt, uint64_t load_ns)
     dv_err err = {0};
     char stats[160];
     if (dv_talk_ask(t, prompt, strlen(prompt), &err) != 0)
-        return ferror(stdout) ? DV_EXIT_FAILURE : dv_cmd_fail_err(t->cmd, &err);
+        return dv_cmd_output_error() != 0 ? DV_EXIT_FAILURE : dv_cmd_fail_err(t->cmd, &err);
     fprintf(stderr, "load %.0f ms; %s\n", (double)load_ns / 1e6, dv_talk_stats_text(&t->last, stats));
     return DV_EXIT_OK;
 }

@@ -139,7 +139,7 @@ static int put(const dv_talk *t, const char *text, size_t len)
         fwrite(dv_buf_str(&safe), 1, safe.len, stdout);
         dv_buf_fini(&safe);
     }
-    return fflush(stdout) != 0 || ferror(stdout);
+    return !dv_cmd_flush();
 }
 
 static int on_text(void *arg, const char *text, size_t len)
@@ -180,7 +180,7 @@ static int answer(dv_talk *t, size_t n_ids, dv_err *err)
         return code;
     if (t->answer.len == 0 || t->answer.data[t->answer.len - 1] != '\n')
         put(t, "\n", 1);
-    if (ferror(stdout))
+    if (dv_cmd_output_error() != 0)
         return dv_fail(err, DV_EIO, "cannot write standard output");
     if (result.reason == DV_STOP_CONTEXT)
         fprintf(stderr, "(the answer ends here: the context of %u tokens is full)\n", dv_engine_get_info(t->engine)->n_ctx);
