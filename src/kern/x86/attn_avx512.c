@@ -118,8 +118,8 @@ DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, con
         case 2: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 2, 4); break;
         case 3: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 3, 2); break;
         case 4: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 4, 2); break;
-        case 6: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 6, 1); break;
-        default: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 8, 1); break;
+        case 6: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 6, 2); break;
+        default: scores_rows(q, ldq, hd, k, n_groups, s, lds, group_bytes, block, 8, 2); break;
         }
     }
 }

@@ -4,7 +4,12 @@
 
 #include <immintrin.h>
 
-DV_INLINE __m512i gemm_dot(__m512i acc, __m512i q, __m512i x) { return _mm512_dpwssd_epi32(acc, q, x); }
+/* Not the intrinsic: with it GCC 12 copies accumulators between registers inside the loops, up to one copy per product. */
+DV_INLINE __m512i gemm_dot(__m512i acc, __m512i q, __m512i x)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(q), "v"(x));
+    return acc;
+}
 
 #include "kern/x86/gemm_body_avx512.h"
 
