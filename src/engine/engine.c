@@ -63,12 +63,22 @@ static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
     return 0;
 }
 
+/* A broken template is reported when a conversation wants it: everything else works without. */
+static int open_chat(dv_engine *e, dv_err *err)
+{
+    int rc = dv_chat_open(&e->chat, e->gguf, e->tok, &e->chat_err);
+    if (rc != DV_ENOMEM)
+        return 0;
+    return dv_fail(err, rc, "%s", e->chat_err.msg);
+}
+
 static void fill_info(dv_engine *e)
 {
     e->info.arch = e->arch;
     e->info.name = e->name;
     e->info.cpu_level = dv_cpu_level_name(e->kern.cpu);
     e->info.n_vocab = (uint32_t)dv_tok_n_vocab(e->tok);
+    e->info.template_is_fallback = e->chat != NULL && dv_chat_is_fallback(e->chat);
     e->info.file_bytes = dv_gguf_file_bytes(e->gguf);
     for (size_t i = 0; i < dv_gguf_n_tensors(e->gguf); i++) {
         const dv_gguf_tensor *t = dv_gguf_tensor_at(e->gguf, i);
@@ -90,7 +100,7 @@ int dv_engine_open(dv_engine **out, const char *path, const dv_engine_options *o
         return dv_fail(err, DV_ENOMEM, "engine: %s", dv_error_text(DV_ENOMEM));
     dv_kern_init(&e->kern, cpu);
     e->info.threads = o->threads != 0 ? o->threads : DV_MIN(dv_cpu_cores(), 256u);
-    if ((rc = dv_gguf_open(&e->gguf, path, err)) != 0 || (rc = dv_tok_open(&e->tok, e->gguf, err)) != 0)
+    if ((rc = dv_gguf_open(&e->gguf, path, err)) != 0 || (rc = dv_tok_open(&e->tok, e->gguf, err)) != 0 || (rc = open_chat(e, err)) != 0)
         goto fail;
     e->arch = copy_str(e->gguf, "general.architecture");
     e->name = copy_str(e->gguf, "general.name");
@@ -118,6 +128,7 @@ void dv_engine_close(dv_engine **pe)
     dv_pool_close(&e->pool);
     dv_kv_fini(&e->kv);
     dv_model_close(&e->model);
+    dv_chat_close(&e->chat);
     dv_tok_close(&e->tok);
     dv_gguf_close(&e->gguf);
     dv_free(e->arch);

@@ -6,11 +6,14 @@
 #include "drover/engine.h"
 #include "engine/sampler.h"
 #include "model/forward.h"
+#include "tok/chat.h"
 #include "tok/tok.h"
 
 struct dv_engine {
     dv_gguf *gguf;
     dv_tok *tok;
+    dv_chat *chat;       /* NULL if the file's template is broken: chat_err says how */
+    dv_err chat_err;
     dv_model *model;     /* from here on NULL if vocab_only */
     dv_kern kern;
     dv_pool *pool;
