@@ -9,9 +9,11 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { TOP_MAX = 1000, FILE_MAX_BYTES = 1 << 28 };
+/* Up to INSERT_MAX tokens of a position are found by insertion, more by sorting all. */
+enum { TOP_MAX = 1 << 20, INSERT_MAX = 64, FILE_MAX_BYTES = 1 << 28 };
 
 typedef struct values {
     dv_load_opts load;
@@ -42,7 +44,7 @@ typedef struct scoring {
     ids ids;
     uint32_t n_vocab;
     size_t n_top;
-    top_entry *best;       /* [n_top] */
+    top_entry *best;       /* [n_top]; [n_vocab] if n_top > INSERT_MAX */
     dv_buf logprobs, tops; /* JSON, without the outer brackets */
     double nll;
 } scoring;
@@ -120,10 +122,28 @@ static void add_number(dv_buf *b, double v)
         dv_buf_adds(b, "null");
 }
 
-/* The n_top largest logits in order, equal ones by id, by insertion into a short sorted list. */
+static int by_logit(const void *a, const void *b)
+{
+    const top_entry *x = a, *y = b;
+    if (x->logit != y->logit)
+        return x->logit < y->logit ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static size_t sort_all(scoring *s, const float *logits)
+{
+    for (uint32_t id = 0; id < s->n_vocab; id++)
+        s->best[id] = (top_entry){.id = id, .logit = isnan(logits[id]) ? -INFINITY : logits[id]};
+    qsort(s->best, s->n_vocab, sizeof *s->best, by_logit);
+    return s->n_top;
+}
+
+/* The n_top largest logits in order, equal ones by id. */
 static size_t find_top(scoring *s, const float *logits)
 {
     size_t n = 0;
+    if (s->n_top > INSERT_MAX)
+        return sort_all(s, logits);
     for (uint32_t id = 0; id < s->n_vocab; id++) {
         float l = logits[id];
         if (n == s->n_top && !(l > s->best[n - 1].logit))
@@ -175,7 +195,7 @@ static int score(dv_engine *engine, scoring *s, dv_err *err)
     dv_session *session = NULL;
     s->n_vocab = dv_engine_get_info(engine)->n_vocab;
     s->n_top = DV_MIN(s->n_top, (size_t)s->n_vocab);
-    s->best = dv_alloc_array(DV_MEM_BASE, s->n_top, sizeof *s->best);
+    s->best = dv_alloc_array(DV_MEM_BASE, s->n_top > INSERT_MAX ? s->n_vocab : s->n_top, sizeof *s->best);
     int code = s->best != NULL ? 0 : dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     if (code == 0)
         code = dv_session_open(&session, engine, NULL, err);
