@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+LETTER = 101  # "e" in the vocabulary of the synthetic models
+
 
 class PeerError(Exception):
     pass
@@ -64,7 +66,7 @@ class Peer:
     def dequantise(self, path):
         """The same weights as F32; path and the result are in the work folder."""
         out = path + ".f32"
-        self.run("llama-quantize", "--allow-requantize", self.inside(path), self.inside(out), "F32", "2")
+        self.run("llama-quantize", "--allow-requantize", self.inside(path), self.inside(out), "F32", "1")
         return out
 
     def server(self, path, *args):
@@ -83,7 +85,8 @@ class Server:
     def __init__(self, peer, path, args):
         self.port = free_port()
         self.log = tempfile.TemporaryFile()
-        cmd = peer.command("llama-server", "-m", peer.inside(path), "--host", "127.0.0.1", "--port", str(self.port), "-np", "1", "-t", "2",
+        # One thread: the results are the same with more (checked), and on a busy machine its threads spin while they wait for each other.
+        cmd = peer.command("llama-server", "-m", peer.inside(path), "--host", "127.0.0.1", "--port", str(self.port), "-np", "1", "-t", "1",
                            "--no-warmup", *args)
         self.proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
@@ -129,7 +132,9 @@ class Server:
 
     def logprobs(self, tokens, n_vocab):
         """Natural log-probabilities of the token after `tokens`, a list over the whole vocabulary."""
-        r = self.post("/completion", {"prompt": tokens, "n_predict": 1, "temperature": 0, "n_probs": n_vocab, "cache_prompt": False})
+        # The bias changes what is sampled, not the probabilities: a letter. An end or half a character would be answered without any.
+        r = self.post("/completion", {"prompt": tokens, "n_predict": 1, "temperature": 0, "n_probs": n_vocab, "cache_prompt": False,
+                                      "logit_bias": [[LETTER, 1000]]})
         if r["tokens_evaluated"] != len(tokens):
             raise PeerError(f"llama-server saw {r['tokens_evaluated']} tokens of {len(tokens)}")
         out = [None] * n_vocab
