@@ -59,31 +59,91 @@ static size_t split_at(dv_str s)
     return p != NULL ? (size_t)(p - s.p) : 0;
 }
 
-/* Every part and every result of a merge becomes a symbol, so that merging compares numbers only. */
-static int intern_merges(dv_tok *t, const dv_gguf_kv *kv, uint32_t n, char *extra, dv_err *err)
+enum { BATCH = 32 };
+
+/* One merge on its way into the table. */
+typedef struct pending {
+    dv_str part[3]; /* left, right, both joined */
+    uint64_t hash[3];
+    dv__merge m;
+} pending;
+
+static int parse_merge(const dv_gguf_kv *kv, uint32_t i, pending *x, dv_err *err)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        dv_str s = {"", 0};
-        size_t at = dv_gguf_kv_str(kv, i, &s) ? split_at(s) : 0;
-        if (at == 0)
-            return dv_fail(err, DV_EFORMAT, "%s[%u] is \"%.*s\": not two parts separated by a space", merges_key, (unsigned)i,
-                           (int)DV_MIN(s.n, (size_t)40), s.p);
-        dv_str a = {s.p, at}, b = {s.p + at + 1, s.n - at - 1};
-        uint64_t ha = dv__hash(a.p, a.n), hab = ha;
-        for (size_t j = 0; j < b.n; j++)
-            hab = dv__hash_step(hab, b.p[j]);
-        memcpy(extra, a.p, a.n);
-        memcpy(extra + a.n, b.p, b.n);
-        dv__merge m = {.rank = i};
-        uint32_t before = t->n_sym;
-        m.out = intern(t, (dv_str){extra, a.n + b.n}, hab);
-        if (t->n_sym > before)
-            extra += a.n + b.n;
-        m.left = intern(t, a, ha);
-        m.right = intern(t, b, dv__hash(b.p, b.n));
-        if (m.out < 0 || m.left < 0 || m.right < 0)
-            return dv_fail(err, DV_ENOMEM, "out of memory for %u merges", (unsigned)n);
-        merge_add(t, m);
+    dv_str s = {"", 0};
+    size_t at = dv_gguf_kv_str(kv, i, &s) ? split_at(s) : 0;
+    if (at == 0)
+        return dv_fail(err, DV_EFORMAT, "%s[%u] is \"%.*s\": not two parts separated by a space", merges_key, (unsigned)i,
+                       (int)DV_MIN(s.n, (size_t)40), s.p);
+    x->part[0] = (dv_str){s.p, at};
+    x->part[1] = (dv_str){s.p + at + 1, s.n - at - 1};
+    x->hash[0] = x->hash[2] = dv__hash(s.p, at);
+    x->hash[1] = 0;
+    for (size_t j = at + 1; j < s.n; j++) {
+        x->hash[1] = dv__hash_step(x->hash[1], s.p[j]);
+        x->hash[2] = dv__hash_step(x->hash[2], s.p[j]);
+    }
+    x->m.rank = i;
+    return 0;
+}
+
+/* The symbol that will be compared with a spelling of this hash, if there is any. */
+static uint32_t candidate(const dv_tok *t, uint64_t hash)
+{
+    uint64_t m = dv__hash_mix(hash);
+    size_t i = m & t->slot_mask;
+    while (t->slot[i].sym1 != 0 && t->slot[i].tag != (uint32_t)(m >> 32))
+        i = (i + 1) & t->slot_mask;
+    return t->slot[i].sym1 != 0 ? t->slot[i].sym1 - 1 : 0;
+}
+
+/* The tables are larger than the caches: fetch what n merges need before any of them waits for it. */
+static void prefetch(const dv_tok *t, const pending *x, size_t n)
+{
+    uint32_t sym[3 * BATCH];
+    for (size_t i = 0; i < 3 * n; i++)
+        __builtin_prefetch(&t->slot[dv__hash_mix(x[i / 3].hash[i % 3]) & t->slot_mask]);
+    for (size_t i = 0; i < 3 * n; i++)
+        __builtin_prefetch(&t->sym[sym[i] = candidate(t, x[i / 3].hash[i % 3])]);
+    for (size_t i = 0; i < 3 * n; i++)
+        __builtin_prefetch(t->sym[sym[i]].p);
+}
+
+/* Every part and every result of a merge becomes a symbol, so that merging compares numbers only. */
+static int intern_merge(dv_tok *t, pending *x, char **extra)
+{
+    uint32_t before = t->n_sym;
+    memcpy(*extra, x->part[0].p, x->part[0].n);
+    memcpy(*extra + x->part[0].n, x->part[1].p, x->part[1].n);
+    x->part[2] = (dv_str){*extra, x->part[0].n + x->part[1].n};
+    x->m.out = intern(t, x->part[2], x->hash[2]);
+    if (t->n_sym > before)
+        *extra += x->part[2].n;
+    x->m.left = intern(t, x->part[0], x->hash[0]);
+    x->m.right = intern(t, x->part[1], x->hash[1]);
+    if (x->m.out < 0 || x->m.left < 0 || x->m.right < 0)
+        return DV_ENOMEM;
+    __builtin_prefetch(&t->merge[merge_slot(t, x->m.left, x->m.right)]);
+    return 0;
+}
+
+static int load_merges(dv_tok *t, const dv_gguf_kv *kv, uint32_t n, char *extra, dv_err *err)
+{
+    pending batch[BATCH];
+    for (uint32_t i = 0; i < n;) {
+        uint32_t k = DV_MIN(n - i, (uint32_t)BATCH);
+        for (uint32_t j = 0; j < k; j++) {
+            int rc = parse_merge(kv, i + j, &batch[j], err);
+            if (rc != 0)
+                return rc;
+        }
+        prefetch(t, batch, k);
+        for (uint32_t j = 0; j < k; j++)
+            if (intern_merge(t, &batch[j], &extra) != 0)
+                return dv_fail(err, DV_ENOMEM, "out of memory for %u merges", (unsigned)n);
+        for (uint32_t j = 0; j < k; j++)
+            merge_add(t, batch[j].m);
+        i += k;
     }
     return 0;
 }
@@ -122,7 +182,7 @@ int dv__bpe_load(dv_tok *t, dv_err *err)
             return dv_fail(err, DV_ENOMEM, "out of memory for the bytes");
         extra += len;
     }
-    return intern_merges(t, kv, (uint32_t)n, extra, err);
+    return load_merges(t, kv, (uint32_t)n, extra, err);
 }
 
 /* A symbol that is no token, or one that text must not become: the tokens of its bytes, as far as there are any. */

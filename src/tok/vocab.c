@@ -20,17 +20,9 @@ uint64_t dv__hash(const char *p, size_t n)
     return h;
 }
 
-/* The polynomial is weak in its low bits; a multiplication and a shift spread it. */
-static uint64_t mix(uint64_t h)
-{
-    h ^= h >> 32;
-    h *= UINT64_C(0xd6e8feb86659fd93);
-    return h ^ h >> 32;
-}
-
 int32_t dv__sym_find(const dv_tok *t, const char *p, size_t n, uint64_t hash)
 {
-    uint64_t m = mix(hash);
+    uint64_t m = dv__hash_mix(hash);
     uint32_t tag = (uint32_t)(m >> 32);
     for (size_t i = m & t->slot_mask;; i = (i + 1) & t->slot_mask) {
         uint32_t s = t->slot[i].sym1;
@@ -43,7 +35,7 @@ int32_t dv__sym_find(const dv_tok *t, const char *p, size_t n, uint64_t hash)
 
 static void sym_insert(dv_tok *t, uint32_t sym)
 {
-    uint64_t m = mix(dv__hash(t->sym[sym].p, t->sym[sym].n));
+    uint64_t m = dv__hash_mix(dv__hash(t->sym[sym].p, t->sym[sym].n));
     size_t i = m & t->slot_mask;
     while (t->slot[i].sym1 != 0)
         i = (i + 1) & t->slot_mask;

@@ -66,6 +66,14 @@ struct dv_tok {
 #define DV__HASH_BASE UINT64_C(0x9e3779b97f4a7c55)
 static inline uint64_t dv__hash_step(uint64_t h, char c) { return h * DV__HASH_BASE + (unsigned char)c + 1; }
 uint64_t dv__hash(const char *p, size_t n);
+/* Where a spelling is looked for: upper half the tag, lower bits the slot. The polynomial is weak in its low bits; a
+ * multiplication and shifts spread it. */
+static inline uint64_t dv__hash_mix(uint64_t h)
+{
+    h ^= h >> 32;
+    h *= UINT64_C(0xd6e8feb86659fd93);
+    return h ^ h >> 32;
+}
 /* Symbol with this spelling and hash, -1 if there is none. */
 int32_t dv__sym_find(const dv_tok *t, const char *p, size_t n, uint64_t hash);
 /* Add a symbol; its number, or -1 when out of memory. s stays borrowed. */

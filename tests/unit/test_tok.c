@@ -403,7 +403,7 @@ static void stream_gives_whole_characters(void **state)
 static void long_runs_take_linear_time(void **state)
 {
     (void)state;
-    static const char *units[] = {"a", " ", "\n", "1", "!", "\xff", "\xe4\xb8\xad", "aA", "\xc3\x89" "A", " \n", "a ", "<", "'"};
+    static const char *units[] = {"a", " ", "\n", "1", "!", "\xff", "\xe4\xb8\xad", "aA", "\xc3\x89\x41", " \n", "a ", "<", "'"};
     size_t n = 1 << 20;
     char *text = malloc(n + 8);
     fix bpe[4], spm;
