@@ -2,7 +2,8 @@
 # Short commands over Meson. `make` alone lists them.
 BUILD ?= build
 PREFIX ?= /usr/local
-export DV_ROOT := $(CURDIR)
+override DESTDIR := $(if $(DESTDIR),$(abspath $(DESTDIR)))
+export DESTDIR
 
 help:
 	@echo 'drover: language models on ordinary CPU machines'
@@ -13,23 +14,17 @@ help:
 	@echo '  make compare    check answers and log-probabilities against llama.cpp (as root: sets it up in a folder)'
 	@echo '  make bench      measure speed against llama.cpp on the same files (as root)'
 	@echo '  make fuzz       fuzz every parser for a while (FUZZ_SECONDS=600)'
-	@echo '  make install    install to PREFIX=$(PREFIX)'
+	@echo '  make install    install to PREFIX=$(PREFIX) (below DESTDIR, if set)'
 	@echo '  make clean      remove the build folders'
 
-$(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(PREFIX) -Dtests=false >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
-	@rm -f $(BUILD).log
-
-setup:
+run:
 	@tools/setup.sh build
+	@tools/build.sh '$(BUILD)' --new -Dtests=false --target drover
+	@exec '$(BUILD)/drover' run -m models/pocket-dictionary.gguf
 
-build: setup $(BUILD)/build.ninja
-	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null
-	@ninja -C $(BUILD) $(NINJA_FLAGS)
-
-run: setup $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
-	@exec $(BUILD)/drover run -m models/pocket-dictionary.gguf
+build:
+	@tools/setup.sh build
+	@tools/build.sh '$(BUILD)' --new -Dtests=false --set '--prefix=$(abspath $(PREFIX))'
 
 test:
 	@tools/setup.sh test
@@ -48,9 +43,9 @@ fuzz:
 	@exec tests/fuzz/run.sh
 
 install: build
-	@meson install -C $(BUILD) --no-rebuild
+	@meson install -C '$(BUILD)' --no-rebuild
 
 clean:
-	rm -rf build build-*
+	rm -rf '$(BUILD)' build-*
 
-.PHONY: help setup build run test compare bench fuzz install clean
+.PHONY: help run build test compare bench fuzz install clean

@@ -1,75 +1,69 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Build and run every test: an optimised gcc build with all suites, a clang build of everything, and the unit tests under the
-# sanitizers. The last line is "N passed, N failed"; the exit status is 0 only if none failed.
-# usage: tools/run-tests.sh [plain|clang|asan|tsan]...   (default: all)
+# Build and run every test: an optimised gcc build with all suites, a clang build of everything, and the suites that gain from it under the
+# sanitizers. A build counts as one test. The last line is "N passed, N failed"; the exit status is 0 only if none failed.
+#
+#   usage: tools/run-tests.sh [PART]...     PART: plain, clang, asan, tsan; all of them if none is named
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 passed=0 failed=0
-note() { printf '== %s\n' "$*"; }
 
-# configure DIR ARGS...: a folder with exactly these options, made again if it is broken.
-configure() {
-    local dir=$1
-    shift
-    if [ -f "$dir/build.ninja" ] && meson configure "$dir" "$@" >/dev/null 2>&1; then
-        return 0
-    fi
-    rm -rf "$dir"
-    meson setup "$dir" "$@" >"$dir.log" 2>&1 || {
-        cat "$dir.log"
-        return 1
-    }
-    rm -f "$dir.log"
+count() { # PASSED FAILED
+    passed=$((passed + $1))
+    failed=$((failed + $2))
 }
 
-# build DIR: counts as one test.
+# build DIR MESON-OPTION...
 build() {
-    if ninja -C "$1" --quiet; then
-        passed=$((passed + 1))
+    if tools/build.sh "$1" --set "${@:2}"; then
+        count 1 0
     else
-        echo "FAILED: build in $1"
-        failed=$((failed + 1))
+        echo "FAILED: the build in $1"
+        count 0 1
         return 1
     fi
 }
 
-# run DIR ARGS...: meson test; every case inside a test program counts.
+# run DIR MESON-TEST-OPTION...: every case inside a test program counts.
 run() {
-    local dir=$1 counts
-    shift
-    meson test -C "$dir" --no-rebuild --print-errorlogs "$@"
-    counts=$(python3 tools/count_tests.py "$dir/meson-logs/testlog.junit.xml") || counts="0 1"
-    passed=$((passed + ${counts% *}))
-    failed=$((failed + ${counts#* }))
+    local dir=$1 status counts
+    rm -f "$dir/meson-logs/testlog.json"
+    meson test -C "$dir" --no-rebuild --print-errorlogs "${@:2}"
+    status=$?
+    counts=$(python3 tools/count_tests.py "$dir/meson-logs/testlog.json") || counts="0 1"
+    [ "$status" -eq 0 ] || [ "${counts#* }" -gt 0 ] || counts="${counts% *} 1"
+    count "${counts% *}" "${counts#* }"
 }
 
 plain() {
-    note "optimised build, all tests"
-    configure build -Dtests=true && build build && run build
+    build build-test -Dtests=true && run build-test
 }
 
 clang() {
-    note "clang build"
-    CC=clang configure build-clang -Dtests=true --buildtype=debugoptimized && build build-clang
+    CC=clang build build-clang -Dtests=true --buildtype=debugoptimized
 }
 
+# -O1: the stack traces are good, the tests not too slow.
+sanitizer=(-Dtests=true -Db_lundef=false --buildtype=debug -Doptimization=1)
+
 asan() {
-    note "address and undefined behaviour sanitizers"
-    configure build-asan -Dtests=true -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized && build build-asan &&
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 6 --suite unit --suite fuzz-replay --suite checkasm
+    build build-asan "${sanitizer[@]}" -Db_sanitize=address,undefined &&
+        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 6 --suite unit --suite fuzz-replay --suite checkasm --suite cli
 }
 
 tsan() {
-    note "thread sanitizer"
-    configure build-tsan -Dtests=true -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized && build build-tsan &&
-        run build-tsan --timeout-multiplier 6 --suite threads
+    build build-tsan "${sanitizer[@]}" -Db_sanitize=thread &&
+        TSAN_OPTIONS=halt_on_error=1 run build-tsan --timeout-multiplier 6 --suite threads
 }
 
-for part in ${*:-plain clang asan tsan}; do
+[ $# -gt 0 ] || set -- plain clang asan tsan
+for part; do
     case $part in
-    plain | clang | asan | tsan) "$part" || [ "$failed" -gt 0 ] || failed=$((failed + 1)) ;;
+    plain | clang | asan | tsan)
+        echo "== $part"
+        "$part"
+        ;;
     *)
         echo "usage: tools/run-tests.sh [plain|clang|asan|tsan]..." >&2
         exit 2
