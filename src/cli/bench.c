@@ -56,8 +56,12 @@ static void print_result(const bench *b, const values *v, const char *path, cons
 {
     if (v->output == OUTPUT_MD) {
         char size[DV_FORMAT_BYTES_LEN];
-        printf("| %s | %s | %.2f M | %s | %u | %s | %.2f | %.2f .. %.2f |\n", path, dv_format_bytes(size, b->info->file_bytes),
+        dv_buf name;
+        dv_buf_init(&name, 0);
+        dv_buf_escaped(&name, path, strlen(path));
+        printf("| %s | %s | %.2f M | %s | %u | %s | %.2f | %.2f .. %.2f |\n", dv_buf_str(&name), dv_format_bytes(size, b->info->file_bytes),
                (double)b->info->n_params / 1e6, b->info->cpu_level, b->info->threads, test, s.median, s.min, s.max);
+        dv_buf_fini(&name);
     } else {
         dv_buf name;
         dv_buf_init(&name, 0);

@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,14 +24,14 @@ static void program_folder(char out[PATH_MAX])
 /* The model that ships with drover: beside the installed program, or in the source tree it was built in. */
 static const char *default_model(dv_err *err)
 {
-    static char path[PATH_MAX + 64];
+    static char path[PATH_MAX + 64], resolved[PATH_MAX];
     static const char *const places[] = {"/../share/drover/models/", "/../models/"};
     char folder[PATH_MAX];
     program_folder(folder);
     for (size_t i = 0; i < DV_ARRAY_LEN(places); i++) {
         snprintf(path, sizeof path, "%s%s" DEFAULT_MODEL, folder, places[i]);
         if (access(path, R_OK) == 0)
-            return path;
+            return realpath(path, resolved) != NULL ? resolved : path;
     }
     snprintf(path, sizeof path, "models/" DEFAULT_MODEL);
     if (access(path, R_OK) == 0)

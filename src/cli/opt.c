@@ -107,7 +107,7 @@ static void print_option(const dv_opt *o)
         snprintf(left + n, sizeof left - (size_t)n, " %s", o->value);
     n = snprintf(right, sizeof right, "%s", o->help);
     if (o->type == DV_OPT_UINT || o->type == DV_OPT_NUM)
-        n += snprintf(right + n, sizeof right - (size_t)n, " [%s%.15g..%.15g]", o->open_min ? "above " : "", o->min, o->max);
+        n += snprintf(right + n, sizeof right - (size_t)n, " [%s%.16g..%.16g]", o->open_min ? "above " : "", o->min, o->max);
     if (o->def != NULL)
         snprintf(right + n, sizeof right - (size_t)n, " (default %s)", o->def);
     int width = printf("%-*s", HELP_COLUMN - 2, left);
@@ -135,7 +135,7 @@ static int bad_value(const dv_cmd *cmd, const dv_opt *o, const char *text)
     display_name(o, name);
     if (o->type == DV_OPT_CHOICE)
         return dv_cmd_usage(cmd, "%s must be one of %s, not '%s'", name, o->value, text);
-    return dv_cmd_usage(cmd, "%s must be a %s %s %.15g %s %.15g, not '%s'", name, o->type == DV_OPT_UINT ? "whole number" : "number",
+    return dv_cmd_usage(cmd, "%s must be a %s %s %.16g %s %.16g, not '%s'", name, o->type == DV_OPT_UINT ? "whole number" : "number",
                         o->open_min ? "above" : "from", o->min, o->open_min ? "and up to" : "to", o->max, text);
 }
 
