@@ -149,7 +149,8 @@ size_t dv__u_rfind(dv__ev *ev, val s, val needle);
 val dv__u_replace(dv__ev *ev, val s, val old, val new, int64_t count);
 dv__list *dv__u_split(dv__ev *ev, val s, val sep, int64_t max);
 dv__list *dv__u_chars(dv__ev *ev, val s);
-val dv__u_title(dv__ev *ev, val s);
+/** A capital at the start of every word; Python's method and jinja2's filter differ in what separates words. */
+val dv__u_title(dv__ev *ev, val s, bool method);
 val dv__u_capitalize(dv__ev *ev, val s);
 
 /* Characters (tmpl_case.c): simple case mappings, and classes as a set of flags. */

@@ -137,6 +137,8 @@ static val f_round(dv__ev *ev, val v, const dv__args *a)
         return dv__fail(ev, DV_EINVAL, "round needs a number, not %s", dv__kind_name(v));
     if (ev->code == 0 && !dv__is(method, "common") && !dv__is(method, "ceil") && !dv__is(method, "floor"))
         return dv__fail(ev, DV_EINVAL, "round knows \"common\", \"ceil\" and \"floor\"");
+    if (v.kind != V_FLOAT && precision >= 0 && dv__is(method, "common"))
+        return v.kind == V_INT ? v : dv__int(v.u.b);
     double d = v.kind == V_FLOAT ? v.u.f : v.kind == V_INT ? (double)v.u.i : v.u.b;
     precision = DV_MAX((int64_t)-300, DV_MIN(precision, (int64_t)300));
     double scale = pow(10, (double)precision), x = d * scale;

@@ -37,11 +37,23 @@ static val f_reverse(dv__ev *ev, val v, const dv__args *a)
     return dv__list_val(out);
 }
 
+/* "a,b": a list of both attributes, so that sorting goes by the second where the first is equal. */
+static val several(dv__ev *ev, val item, val attribute)
+{
+    const dv__list *names = dv__u_split(ev, attribute, dv__lit(","), -1);
+    dv__list *out = dv__new_list(ev, 0);
+    for (size_t i = 0; names != NULL && i < names->n && ev->code == 0; i++)
+        dv__push(ev, out, dv__attr_path(ev, item, names->at[i]));
+    return dv__list_val(out);
+}
+
 /* The value that sort, unique, min, groupby ... look at. */
 static val key_of(dv__ev *ev, val item, const val *attribute, const val *def)
 {
     if (attribute == NULL || attribute->kind == V_NONE)
         return item;
+    if (attribute->kind == V_STR && memchr(attribute->u.s.p, ',', attribute->u.s.n) != NULL)
+        return several(ev, item, *attribute);
     val v = dv__attr_path(ev, item, *attribute);
     return v.kind == V_UNDEF && def != NULL ? *def : v;
 }

@@ -22,7 +22,7 @@ static val f_lower(dv__ev *ev, val v, const dv__args *a)
 static val f_title(dv__ev *ev, val v, const dv__args *a)
 {
     val s = text_of(ev, v);
-    return ev->code == 0 ? dv__u_title(ev, s) : s;
+    return ev->code == 0 ? dv__u_title(ev, s, false) : s;
 }
 
 static val f_capitalize(dv__ev *ev, val v, const dv__args *a)
@@ -113,7 +113,7 @@ static val f_wordcount(dv__ev *ev, val v, const dv__args *a)
     for (size_t i = 0, k; i < s.u.s.n; i += k) {
         uint32_t cp;
         k = dv__u_len(s, i, &cp);
-        bool alnum = cp >= 0x80 ? !dv__is_space(cp) : (cp | 0x20) - 'a' < 26u || cp - '0' < 10u || cp == '_';
+        bool alnum = cp == '_' || (dv__u_class(cp) & (DV__C_ALPHA | DV__C_DIGIT)) != 0;
         n += alnum && !inside;
         inside = alnum;
     }
@@ -197,10 +197,9 @@ static void add_quoted(dv__sb *b, val s, bool slash)
 {
     for (size_t i = 0; i < s.u.s.n && b->ev->code == 0; i++) {
         unsigned char c = (unsigned char)s.u.s.p[i];
-        unsigned low = c | 0x20u;
-        bool plain = (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-' || c == '~' || (slash && c == '/');
+        bool plain = (c < 0x80 && (dv__u_class(c) & (DV__C_ALPHA | DV__C_DIGIT)) != 0) || strchr("_.-~", c) != NULL;
         char text[8];
-        snprintf(text, sizeof text, plain ? "%c" : "%%%02X", c);
+        snprintf(text, sizeof text, (plain && c != 0) || (slash && c == '/') ? "%c" : !slash && c == ' ' ? "+" : "%%%02X", c);
         dv__sb_adds(b, text, dv__trusted(s, i, 1));
     }
 }

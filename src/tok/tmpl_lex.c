@@ -183,10 +183,8 @@ static bool lex_raw(lexer *x, const word_tag *open)
         p = (size_t)(hit - x->src);
         if (!match_word_tag(x, p, "endraw", &close))
             continue;
-        if (open->strip_right)
+        if (open->strip_right) /* jinja2 leaves the newline after a plain {% raw %} alone */
             start += dv__space_left(x->src + start, p - start);
-        else if (!open->keep_right && start < p && x->src[start] == '\n')
-            start++;
         x->strippable = x->n;
         if (!add_text(x, start, p))
             return false;

@@ -5,7 +5,7 @@
 
 static val m_upper(dv__ev *ev, val s, const dv__args *a) { return dv__u_upper(ev, s); }
 static val m_lower(dv__ev *ev, val s, const dv__args *a) { return dv__u_lower(ev, s); }
-static val m_title(dv__ev *ev, val s, const dv__args *a) { return dv__u_title(ev, s); }
+static val m_title(dv__ev *ev, val s, const dv__args *a) { return dv__u_title(ev, s, true); }
 static val m_capitalize(dv__ev *ev, val s, const dv__args *a) { return dv__u_capitalize(ev, s); }
 
 static val m_swapcase(dv__ev *ev, val s, const dv__args *a)
@@ -303,8 +303,6 @@ static val m_istitle(dv__ev *ev, val s, const dv__args *a)
     return dv__bool(seen);
 }
 
-static val m_encode(dv__ev *ev, val s, const dv__args *a) { return s; }
-
 const dv__fn_row *dv__method_rows_str(size_t *n)
 {
     static const dv__fn_row rows[] = {
@@ -320,7 +318,7 @@ const dv__fn_row *dv__method_rows_str(size_t *n)
         {"isalpha", m_isalpha, false}, {"isdigit", m_isdigit, false}, {"isdecimal", m_isdigit, false},
         {"isnumeric", m_isdigit, false}, {"isalnum", m_isalnum, false}, {"isspace", m_isspace, false},
         {"isupper", m_isupper, false}, {"islower", m_islower, false}, {"istitle", m_istitle, false},
-        {"isascii", m_isascii, false}, {"encode", m_encode, false},
+        {"isascii", m_isascii, false},
     };
     *n = DV_ARRAY_LEN(rows);
     return rows;

@@ -252,6 +252,8 @@ static void repr_str(dv__sb *b, val s)
             snprintf(text, sizeof text, "\\%c", cp == '\n' ? 'n' : cp == '\r' ? 'r' : 't');
         else if (cp < 0x20 || (cp >= 0x7f && cp <= 0xa0) || cp == 0xad)
             snprintf(text, sizeof text, "\\x%02x", (unsigned)cp);
+        else if (cp == 0x2028 || cp == 0x2029 || cp == 0xfeff || (cp >= 0x200b && cp <= 0x200f))
+            snprintf(text, sizeof text, "\\u%04x", (unsigned)cp);
         else {
             dv__sb_str(b, dv__sub(s, i, k));
             continue;

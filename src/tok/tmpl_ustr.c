@@ -55,7 +55,17 @@ static val map_case(dv__ev *ev, val s, bool upper)
 val dv__u_upper(dv__ev *ev, val s) { return map_case(ev, s, true); }
 val dv__u_lower(dv__ev *ev, val s) { return map_case(ev, s, false); }
 
-val dv__u_title(dv__ev *ev, val s)
+/* Does a word start after cp? The default dialect knows ASCII words only and leaves the rest of a word alone. */
+static bool ends_word(const dv__ev *ev, uint32_t cp, bool method)
+{
+    if (!ev->py)
+        return !(cp < 0x80 && (cp == '_' || (dv__u_class(cp) & (DV__C_ALPHA | DV__C_DIGIT)) != 0));
+    if (method)
+        return (dv__u_class(cp) & DV__C_ALPHA) == 0;
+    return dv__is_space(cp) || (cp < 0x80 && cp != 0 && strchr("-({[<", (int)cp) != NULL);
+}
+
+val dv__u_title(dv__ev *ev, val s, bool method)
 {
     dv__sb b = dv__sb_new(ev);
     bool start = true;
@@ -64,14 +74,14 @@ val dv__u_title(dv__ev *ev, val s)
     for (size_t i = 0, k; i < s.u.s.n && ev->code == 0; i += k) {
         uint32_t cp;
         k = dv__u_len(s, i, &cp);
-        bool ascii_word = cp < 0x80 && ((cp | 0x20) - 'a' < 26u || cp - '0' < 10u || cp == '_');
-        if (start && (ev->py || ascii_word))
-            add_mapped(&b, s, i, k, cp, true);
-        else if (ev->py)
-            add_mapped(&b, s, i, k, cp, false);
+        bool end = ends_word(ev, cp, method);
+        if (start && method && ev->py && cp == 0xdf)
+            dv__sb_add(&b, "Ss", 2, dv__trusted(s, i, k));
+        else if (ev->py || (start && !end))
+            add_mapped(&b, s, i, k, cp, start);
         else
             dv__sb_str(&b, dv__sub(s, i, k));
-        start = ev->py ? dv__is_space(cp) || cp == '-' || cp == '(' || cp == '{' || cp == '[' || cp == '<' : !ascii_word;
+        start = end;
     }
     return dv__sb_val(&b);
 }
