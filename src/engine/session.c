@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/num.h"
 
 #include <math.h>
 #include <string.h>
@@ -79,6 +80,13 @@ static int check_append(const dv_session *s, const uint32_t *ids, size_t n, dv_e
     return 0;
 }
 
+/* Tokens of the next step when n are left: steps of about the same size, since a short last one reads all weights for little. */
+static uint32_t step_size(const dv_forward *f, size_t n)
+{
+    size_t n_steps = dv_div_up(n, f->max_tok);
+    return (uint32_t)dv_div_up(n, n_steps);
+}
+
 /* One forward step over n <= max_tok tokens, appended to the session. */
 static int step(dv_session *s, const uint32_t *ids, uint32_t n, dv_err *err)
 {
@@ -104,7 +112,7 @@ int dv_session_append(dv_session *s, const uint32_t *ids, size_t n, int (*on_ste
         return rc;
     s->has_logits = false;
     for (size_t done = 0; done < n;) {
-        uint32_t now = (uint32_t)DV_MIN(n - done, (size_t)f->max_tok);
+        uint32_t now = step_size(f, n - done);
         if ((rc = step(s, ids + done, now, err)) != 0)
             return rc;
         done += now;
@@ -131,7 +139,7 @@ int dv_session_score(dv_session *s, const uint32_t *ids, size_t n, int (*on_posi
         return dv_fail(err, DV_ENOMEM, "logits: %s", dv_error_text(DV_ENOMEM));
     s->has_logits = false;
     for (size_t done = 0; done < n && rc == 0;) {
-        uint32_t now = (uint32_t)DV_MIN(n - done, (size_t)f->max_tok);
+        uint32_t now = step_size(f, n - done);
         rc = step(s, ids + done, now, err);
         for (uint32_t i = 0; i < now && rc == 0; i += max_rows) {
             uint32_t k = DV_MIN(now - i, max_rows);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { MIN_TOK = 16 };
-static const size_t work_target = 64u << 20; /* bytes of work space that a batch may take */
+static const size_t work_target = 80u << 20; /* bytes of work space that a batch may take */
 
 static size_t pad_sb(size_t n) { return dv_div_up(n, DV_SB) * DV_SB; }
 

@@ -37,7 +37,7 @@ typedef struct dv_forward {
 } dv_forward;
 
 /**
- * @param max_tok  most tokens of a batch; lowered (not below 16) so that the work space stays near 64 MiB: read f->max_tok
+ * @param max_tok  most tokens of a batch; lowered (not below 16) so that the work space stays near 80 MiB: read f->max_tok
  * @param max_ctx  most positions of a sequence
  * All arguments are borrowed. Errors: DV_ENOMEM.
  */

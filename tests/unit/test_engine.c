@@ -176,10 +176,10 @@ static void append_refuses_and_keeps(void **state)
     assert_non_null(strstr(err.msg, "token 3"));
     ids[3] = 0;
     assert_int_equal(dv_session_append(s, ids, 40, stop_after_first, &done, NULL), DV_ECANCELED);
-    assert_int_equal(done, 16);
-    assert_int_equal(dv_session_n_tokens(s), 16);
+    assert_int_equal(done, 14); /* 40 tokens in three steps of about the same size */
+    assert_int_equal(dv_session_n_tokens(s), 14);
     assert_null(dv_session_logits(s));
-    append(s, ids + 16, 48);
+    append(s, ids + 14, 50);
     assert_int_equal(dv_session_append(s, ids, 1, NULL, NULL, NULL), DV_ECONTEXT);
     assert_non_null(dv_session_logits(s)); /* a refused append changes nothing */
     dv_session_close(&s);
