@@ -55,7 +55,7 @@ configure() {
         echo "drover: $dir is there and is no build folder"
         return 1
     fi
-    rm -rf "$dir"
+    rm -rf --one-file-system "$dir"
     log=$(mktemp)
     meson setup "$dir" "${new[@]}" "${set[@]}" >"$log" 2>&1 9>&- || {
         cat "$log"
