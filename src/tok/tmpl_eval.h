@@ -106,6 +106,15 @@ void dv__push(dv__ev *ev, dv__list *l, val v);
 static inline val dv__list_val(dv__list *l) { return l != NULL ? (val){.kind = V_LIST, .u.l = l} : dv__undef(); }
 val dv__pair(dv__ev *ev, val a, val b);
 dv__dict *dv__new_dict(dv__ev *ev);
+/** Set a key. d may be NULL after a failure. */
+void dv__put(dv__ev *ev, dv__dict *d, val key, val v);
+/** A number that says something about s: trusted only if s is. */
+static inline val dv__int_of(val s, int64_t i)
+{
+    val v = dv__int(i);
+    v.trusted = s.kind != V_STR ? s.trusted : s.u.s.mask == NULL && s.trusted;
+    return v;
+}
 
 /* Arguments by position or name: NULL or the default if absent. */
 const val *dv__arg(const dv__args *a, size_t i, const char *name);

@@ -22,7 +22,7 @@ void dv__bind(dv__ev *ev, dv__env *env, const dv__sym *sym, val v)
             return;
         }
     }
-    dv__binding *b = dv__alloc(ev, sizeof *b);
+    dv__binding *b = dv__charge(ev, looked / 16) ? dv__alloc(ev, sizeof *b) : NULL;
     if (b == NULL)
         return;
     *b = (dv__binding){sym, v, env->vars};
@@ -36,9 +36,7 @@ static void assign_attr(dv__ev *ev, dv__env *env, const dv__node *target, val v)
         dv__fail(ev, DV_EINVAL, "only a namespace's attributes can be set, not those of %s", dv__kind_name(object));
         return;
     }
-    if (dv__charge(ev, 1 + object.u.d->n / 8) &&
-        dv__dict_set(&ev->arena, object.u.d, dv__strn(target->sym->p, target->sym->n), v) != 0)
-        dv__fail(ev, DV_ELIMIT, "the template takes too much memory");
+    dv__put(ev, object.u.d, dv__strn(target->sym->p, target->sym->n), v);
 }
 
 void dv__assign(dv__ev *ev, dv__env *env, const dv__node *target, val v)
@@ -147,8 +145,8 @@ static void bind_rest(dv__ev *ev, dv__env *env, const dv__node *m, const dv__arg
         else if (kwargs == NULL)
             dv__fail(ev, DV_EINVAL, "macro %.*s takes no argument \"%.*s\"", name, m->sym->p,
                      (int)DV_MIN(a->kw[i].key.u.s.n, (size_t)80), a->kw[i].key.u.s.p);
-        else if (dv__dict_add(&ev->arena, kwargs, a->kw[i].key, a->kw[i].v) != 0)
-            dv__fail(ev, DV_ELIMIT, "the template takes too much memory");
+        else
+            dv__put(ev, kwargs, a->kw[i].key, a->kw[i].v);
     }
     if (kwargs != NULL)
         dv__bind(ev, env, ev->t->sym_kwargs, (val){.kind = V_DICT, .u.d = kwargs});

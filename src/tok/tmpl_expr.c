@@ -354,8 +354,8 @@ static val eval_dict(dv__ev *ev, dv__env *env, const dv__node *n)
             break;
         if (key.kind == V_UNDEF || key.kind > V_STR)
             dv__fail(ev, DV_EINVAL, "%s cannot be a key", dv__kind_name(key));
-        else if (dv__charge(ev, 1 + d->n / 8) && dv__dict_set(&ev->arena, d, key, v) != 0)
-            dv__fail(ev, DV_ELIMIT, "the template takes too much memory");
+        else
+            dv__put(ev, d, key, v);
     }
     return d != NULL ? (val){.kind = V_DICT, .u.d = d} : dv__undef();
 }

@@ -117,7 +117,7 @@ static val f_wordcount(dv__ev *ev, val v, const dv__args *a)
         n += alnum && !inside;
         inside = alnum;
     }
-    return dv__int(n);
+    return dv__int_of(s, n);
 }
 
 static val f_format(dv__ev *ev, val v, const dv__args *a)

@@ -46,8 +46,8 @@ static void add_entry(dv__ev *ev, dv__dict *d, val key, val v)
 {
     if (key.kind == V_UNDEF || key.kind > V_STR)
         dv__fail(ev, DV_EINVAL, "%s cannot be a key", dv__kind_name(key));
-    else if (dv__charge(ev, 1 + d->n / 8) && dv__dict_set(&ev->arena, d, key, v) != 0)
-        dv__fail(ev, DV_ELIMIT, "the template takes too much memory");
+    else
+        dv__put(ev, d, key, v);
 }
 
 /* namespace(...) and dict(...): a mapping or pairs, then keyword arguments. */

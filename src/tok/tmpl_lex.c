@@ -84,7 +84,7 @@ static dv__token *push(lexer *x, dv__tok_type type, size_t pos)
         size_t cap = x->cap ? x->cap * 2 : 64;
         dv__token *p = dv_arena_alloc(x->arena, cap * sizeof *p);
         if (p == NULL) {
-            fail(x, pos, DV_ELIMIT, "the template is too large");
+            fail(x, pos, dv__arena_why(x->arena, cap * sizeof *p), "no memory for the template");
             return NULL;
         }
         if (x->n > 0)
@@ -294,7 +294,7 @@ static bool lex_string(lexer *x)
     char *out = dv_arena_alloc(x->arena, t->n + 4);
     size_t o = 0, end = i;
     if (out == NULL)
-        return fail(x, start, DV_ELIMIT, "the template is too large");
+        return fail(x, start, dv__arena_why(x->arena, t->n + 4), "no memory for the template");
     for (i = start + 1; i < end;) {
         if (x->src[i] != '\\') {
             out[o++] = x->src[i++];
@@ -353,7 +353,7 @@ static bool lex_number(lexer *x, bool after_dot)
     unsigned long long v = strtoull(text, &end, base);
     if (!is_float && (*end != 0 || o == 0))
         return fail(x, start, DV_EFORMAT, "malformed number");
-    if (!is_float && v <= INT64_MAX && o < 19) {
+    if (!is_float && v <= INT64_MAX) {
         t->num.i = (int64_t)v;
     } else if (base != 10) {
         return fail(x, start, DV_EFORMAT, "number is too large");

@@ -162,8 +162,8 @@ static val search(dv__ev *ev, val s, const dv__args *a, bool right, bool must)
         return dv__undef();
     size_t at = right ? dv__u_rfind(ev, w, needle) : dv__u_find(ev, w, needle, 0);
     if (at == SIZE_MAX)
-        return must ? dv__fail(ev, DV_EINVAL, "the text to find is not there") : dv__int(-1);
-    return dv__int((int64_t)(skipped + dv_utf8_count(w.u.s.p, at)));
+        return must ? dv__fail(ev, DV_EINVAL, "the text to find is not there") : dv__int_of(s, -1);
+    return dv__int_of(s, (int64_t)(skipped + dv_utf8_count(w.u.s.p, at)));
 }
 
 static val m_find(dv__ev *ev, val s, const dv__args *a) { return search(ev, s, a, false, false); }
@@ -179,10 +179,10 @@ static val m_count(dv__ev *ev, val s, const dv__args *a)
     if (ev->code != 0)
         return dv__undef();
     if (needle.u.s.n == 0)
-        return dv__int((int64_t)dv__u_count(w) + 1);
+        return dv__int_of(s, (int64_t)dv__u_count(w) + 1);
     for (size_t i = 0; (i = dv__u_find(ev, w, needle, i)) != SIZE_MAX; i += needle.u.s.n)
         n++;
-    return dv__int(n);
+    return dv__int_of(s, n);
 }
 
 static val m_join(dv__ev *ev, val s, const dv__args *a)

@@ -17,6 +17,8 @@ static bool fail_code(dv__parser *p, int code, const char *what)
 
 bool dv__p_fail(dv__parser *p, const char *what) { return fail_code(p, DV_EFORMAT, what); }
 
+void dv__p_nomem(dv__parser *p, size_t n) { fail_code(p, dv__arena_why(&p->t->arena, n), "no memory for the template"); }
+
 bool dv__p_enter(dv__parser *p)
 {
     return ++p->depth <= p->max_depth || fail_code(p, DV_ELIMIT, "the template is nested too deeply");
@@ -59,7 +61,7 @@ dv__node *dv__p_node(dv__parser *p, dv__node_kind kind)
 {
     dv__node *n = dv_arena_calloc(&p->t->arena, 1, sizeof *n);
     if (n == NULL) {
-        fail_code(p, DV_ELIMIT, "no memory for the template");
+        dv__p_nomem(p, sizeof *n);
         return NULL;
     }
     n->kind = (uint8_t)kind;
@@ -78,7 +80,7 @@ const dv__sym *dv__p_intern(dv__parser *p, const char *s, size_t n)
             return y;
     dv__sym *y = dv_arena_alloc(&p->t->arena, sizeof *y);
     if (y == NULL) {
-        fail_code(p, DV_ELIMIT, "no memory for the template");
+        dv__p_nomem(p, sizeof *y);
         return NULL;
     }
     *y = (dv__sym){s, n, *bucket};
@@ -369,6 +371,7 @@ static dv__node *tag(dv__parser *p)
 static dv__node *statement(dv__parser *p)
 {
     dv__node *n = NULL;
+    uint32_t pos;
     if (!dv__p_enter(p))
         return NULL;
     switch (p->tok->type) {
@@ -385,7 +388,11 @@ static dv__node *statement(dv__parser *p)
         else
             dv__p_next(p);
         break;
-    case TK_STMT: n = tag(p); break;
+    case TK_STMT:
+        pos = p->tok->pos;
+        if ((n = tag(p)) != NULL)
+            n->pos = pos;
+        break;
     default: dv__p_fail(p, "unexpected token");
     }
     p->depth--;
@@ -400,7 +407,7 @@ static int copy_source(dv_tmpl *t, const char *src, size_t len, dv_err *err)
     char *s = dv_arena_alloc(&t->arena, len + 1);
     size_t o = 0;
     if (s == NULL)
-        return dv_fail(err, DV_ENOMEM, "no memory for a template of %zu bytes", len);
+        return dv_fail(err, dv__arena_why(&t->arena, len + 1), "no memory for a template of %zu bytes", len);
     for (size_t i = 0; i < len; i++) {
         if (src[i] == '\r') {
             s[o++] = '\n';

@@ -19,6 +19,8 @@ typedef struct dv__parser {
 
 /** Record a failure at the current token; always false. */
 bool dv__p_fail(dv__parser *p, const char *what);
+/** Record that n bytes for the tree could not be had. */
+void dv__p_nomem(dv__parser *p, size_t n);
 /** One level deeper; false (and an error) beyond the limit. Undo with p->depth--. */
 bool dv__p_enter(dv__parser *p);
 bool dv__p_is_op(const dv__parser *p, unsigned op);

@@ -96,7 +96,7 @@ static dv__node *string_literal(dv__parser *p)
     if (p->tok - first > 1) {
         char *s = dv_arena_alloc(&p->t->arena, total + 1), *o = s;
         if (s == NULL) {
-            dv__p_fail(p, "the template is too large");
+            dv__p_nomem(p, total + 1);
             return NULL;
         }
         for (; first < p->tok; o += first->n, first++)

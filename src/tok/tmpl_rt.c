@@ -41,10 +41,8 @@ void *dv__alloc(dv__ev *ev, size_t n)
     if (!dv__charge(ev, n / 64))
         return NULL;
     void *p = dv_arena_alloc(&ev->arena, n);
-    if (p == NULL && n > ev->arena.limit - DV_MIN(ev->arena.used, ev->arena.limit))
-        dv__fail(ev, DV_ELIMIT, "the template takes too much memory");
-    else if (p == NULL)
-        dv__fail(ev, DV_ENOMEM, "out of memory");
+    if (p == NULL)
+        dv__fail(ev, dv__arena_why(&ev->arena, n), "the template takes too much memory");
     return p;
 }
 
@@ -218,6 +216,26 @@ dv__dict *dv__new_dict(dv__ev *ev)
     if (d != NULL)
         *d = (dv__dict){0};
     return d;
+}
+
+void dv__put(dv__ev *ev, dv__dict *d, val key, val v)
+{
+    dv__entry *e = d != NULL && dv__charge(ev, 1 + d->n / 8) ? dv__dict_find(d, key) : NULL;
+    if (e != NULL)
+        e->v = v;
+    if (e != NULL || d == NULL || ev->code != 0)
+        return;
+    if (d->n == d->cap) {
+        size_t cap = d->cap ? d->cap * 2 : 8;
+        dv__entry *p = dv__alloc(ev, cap * sizeof *p);
+        if (p == NULL)
+            return;
+        if (d->n > 0)
+            memcpy(p, d->at, d->n * sizeof *p);
+        d->at = p;
+        d->cap = cap;
+    }
+    d->at[d->n++] = (dv__entry){key, v};
 }
 
 /* ---- arguments ----------------------------------------------------------------------------------------------------- */

@@ -89,6 +89,12 @@ static inline bool dv__same_bytes(val a, val b)
     return a.u.s.n == b.u.s.n && (a.u.s.n == 0 || memcmp(a.u.s.p, b.u.s.p, a.u.s.n) == 0);
 }
 
+/** Why an arena gave no n bytes: DV_ELIMIT or DV_ENOMEM. */
+static inline int dv__arena_why(const dv_arena *a, size_t n)
+{
+    return a->limit != 0 && (n > a->limit || a->used + 16 > a->limit - n) ? DV_ELIMIT : DV_ENOMEM;
+}
+
 /** Name of a value's kind for messages. */
 const char *dv__kind_name(val v);
 
