@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Attention over a head's KV page with AVX-512. Several query rows share each loaded and converted K or V vector; where there are few
- * rows, several groups of positions (or vectors of the head) run side by side to cover the latency of the multiply-add chains. */
+/* Attention over a head's KV page with AVX-512. Several query rows share each loaded and converted K or V vector; where
+ * there are few rows, several groups of positions (or vectors of the head) run side by side to cover the latency of the
+ * multiply-add chains. */
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/util_avx512.h"
 
@@ -10,11 +11,15 @@
 enum { G = DV_KV_GROUP, B = DV_KV_Q8_BLOCK, MAX_Q = 8 };
 
 DV_INLINE __m512 load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
-DV_INLINE __m512 load_i8(const void *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+DV_INLINE __m512 load_i8(const void *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 
 /* --- scores: NQ rows, NG groups of 16 positions (bytes apart) --- */
 
-DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds, const int NQ, const int NG)
+DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                                const int NQ, const int NG)
 {
     const size_t group = (size_t)hd * G * 2;
     __m512 acc[MAX_Q][4];
@@ -45,7 +50,8 @@ DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const u
     }
 }
 
-DV_INLINE void scores_q8_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds, const int NQ, const int NG)
+DV_INLINE void scores_q8_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                               const int NQ, const int NG)
 {
     const size_t block = (size_t)G * (B + 2), group = hd / B * block;
     __m512 acc[MAX_Q][4];
@@ -93,11 +99,12 @@ DV_INLINE void scores_q8_block(const float *q, size_t ldq, uint32_t hd, const ui
     }
 }
 
-typedef void (*scores_block_fn)(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds, int NQ, int NG);
+typedef void (*scores_block_fn)(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds, int NQ,
+                                int NG);
 
 /* All groups for NQ rows: NG at a time, then one by one. */
-DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s, size_t lds,
-                           size_t group_bytes, scores_block_fn block, const int NQ, const int NG)
+DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s,
+                           size_t lds, size_t group_bytes, scores_block_fn block, const int NQ, const int NG)
 {
     uint32_t g = 0;
     for (; g + (uint32_t)NG <= n_groups; g += (uint32_t)NG)
@@ -106,8 +113,8 @@ DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_
         block(q, ldq, hd, k + g * group_bytes, s + g * G, lds, NQ, 1);
 }
 
-DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s, size_t lds,
-                      size_t group_bytes, scores_block_fn block)
+DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const uint8_t *k, uint32_t n_groups,
+                      float *s, size_t lds, size_t group_bytes, scores_block_fn block)
 {
     uint32_t step;
     for (uint32_t i = 0; i < n_q; i += step, q += step * ldq, s += step * lds) {
@@ -124,20 +131,22 @@ DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, con
     }
 }
 
-static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                       float *s, size_t lds)
 {
     scores(q, ldq, n_q, hd, k, n_groups, s, lds, (size_t)hd * G * 2, scores_f16_block);
 }
 
-static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s,
+                      size_t lds)
 {
     scores(q, ldq, n_q, hd, k, n_groups, s, lds, (size_t)(hd / B) * G * (B + 2), scores_q8_block);
 }
 
 /* --- values: NQ rows, NV vectors of 16 elements of the head --- */
 
-DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, const int NQ,
-                                const int NV)
+DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                                size_t ldo, const int NQ, const int NV)
 {
     __m512 acc[MAX_Q][8], x[8];
     UNROLL(8)
@@ -167,8 +176,8 @@ DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const u
 }
 
 /* NV is even: blocks of 32 elements are two vectors and share a scale. */
-DV_INLINE void values_q8_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, const int NQ,
-                               const int NV)
+DV_INLINE void values_q8_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                               size_t ldo, const int NQ, const int NV)
 {
     __m512 acc[MAX_Q][8], x[8], scale[4];
     UNROLL(8)
@@ -206,11 +215,13 @@ DV_INLINE void values_q8_block(const float *p, size_t ldp, uint32_t hd, const ui
     }
 }
 
-typedef void (*values_block_fn)(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, int NQ, int NV);
+typedef void (*values_block_fn)(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                                size_t ldo, int NQ, int NV);
 
 /* The whole head for NQ rows: NV vectors at a time, then LEAST at a time. v_bytes: of LEAST vectors. */
-DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, size_t v_bytes,
-                           values_block_fn block, const int NQ, const int NV, const int LEAST)
+DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                           size_t ldo, size_t v_bytes, values_block_fn block, const int NQ, const int NV,
+                           const int LEAST)
 {
     uint32_t d = 0;
     for (; d + 16 * (uint32_t)NV <= hd; d += 16 * (uint32_t)NV, v += (size_t)(NV / LEAST) * v_bytes)
@@ -219,8 +230,8 @@ DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_
         block(p, ldp, hd, v, n_pos, out + d, ldo, NQ, LEAST);
 }
 
-DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo,
-                      size_t v_bytes, values_block_fn block, const int LEAST)
+DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const uint8_t *v, uint32_t n_pos,
+                      float *out, size_t ldo, size_t v_bytes, values_block_fn block, const int LEAST)
 {
     uint32_t step;
     for (uint32_t i = 0; i < n_q; i += step, p += step * ldp, out += step * ldo) {
@@ -237,14 +248,17 @@ DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, con
     }
 }
 
-static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo)
+static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                       uint32_t n_pos, float *out, size_t ldo)
 {
     values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 2, n_pos, out, ldo, 32, values_f16_block, 1);
 }
 
-static void values_q8(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo)
+static void values_q8(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                      uint32_t n_pos, float *out, size_t ldo)
 {
-    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * (hd / B * (B + 2)), n_pos, out, ldo, B + 2, values_q8_block, 2);
+    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * (hd / B * (B + 2)), n_pos, out, ldo, B + 2,
+           values_q8_block, 2);
 }
 
 void dv__attn_init_avx512(dv_kern *k)

@@ -4,7 +4,8 @@
 
 #include <immintrin.h>
 
-/* Not the intrinsic: with it GCC 12 copies accumulators between registers inside the loops, up to one copy per product. */
+/* Not the intrinsic: with it GCC 12 copies accumulators between registers inside the loops, up to one copy per product.
+ */
 DV_INLINE __m512i gemm_dot(__m512i acc, __m512i q, __m512i x)
 {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(q), "v"(x));

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Products of an integer tile with any number of quantised columns, 512 bits wide. The includer defines gemm_dot (acc + the two products
- * of 16-bit pairs per 32-bit lane) and gets static gemm_32, gemm_32m, gemm_16, gemm_16m.
+/* Products of an integer tile with any number of quantised columns, 512 bits wide. The includer defines gemm_dot (acc +
+ * the two products of 16-bit pairs per 32-bit lane) and gets static gemm_32, gemm_32m, gemm_16, gemm_16m.
  *
- * A body handles NC columns with both halves of the 32 rows in registers: 2 * NC integer accumulators per sub-block, 2 * NC float sums.
- * Six columns use 24 of the 32 registers and keep both multiply ports busy (12 chains cover the latency of 5 cycles at 2 a cycle). Fewer
- * columns have too few chains, so they run NB sub-blocks side by side; the float sums still take the sub-blocks in order. */
+ * A body handles NC columns with both halves of the 32 rows in registers: 2 * NC integer accumulators per sub-block, 2
+ * * NC float sums. Six columns use 24 of the 32 registers and keep both multiply ports busy (12 chains cover the
+ * latency of 5 cycles at 2 a cycle). Fewer columns have too few chains, so they run NB sub-blocks side by side; the
+ * float sums still take the sub-blocks in order. */
 #ifndef DV_KERN_X86_GEMM_BODY_AVX512_H
 #define DV_KERN_X86_GEMM_BODY_AVX512_H
 
@@ -24,8 +25,8 @@ DV_INLINE __m512i gemm_pair(const int16_t *q)
 }
 
 /* Sub-blocks b .. b + NB - 1 of PAIRS column pairs each, added to the float sums s. */
-DV_INLINE void gemm_blocks(const dv_tile *t, uint32_t b, const dv_act_block *x, __m512 s[GEMM_MAX_COLS][2], const int NC, const int NB,
-                           const int PAIRS, const bool OFFSET)
+DV_INLINE void gemm_blocks(const dv_tile *t, uint32_t b, const dv_act_block *x, __m512 s[GEMM_MAX_COLS][2],
+                           const int NC, const int NB, const int PAIRS, const bool OFFSET)
 {
     __m512i a[GEMM_MAX_BLOCKS][GEMM_MAX_COLS][2];
     UNROLL(4)
@@ -44,7 +45,8 @@ DV_INLINE void gemm_blocks(const dv_tile *t, uint32_t b, const dv_act_block *x, 
             __m512i q1 = _mm512_load_si512(q[i * PAIRS + p][16]);
             UNROLL(6)
             for (int c = 0; c < NC; c++) {
-                __m512i v = gemm_pair((const int16_t *)((const char *)xq + (size_t)c * sizeof *x) + 2 * (i * PAIRS + p));
+                __m512i v =
+                    gemm_pair((const int16_t *)((const char *)xq + (size_t)c * sizeof *x) + 2 * (i * PAIRS + p));
                 a[i][c][0] = gemm_dot(a[i][c][0], q0, v);
                 a[i][c][1] = gemm_dot(a[i][c][1], q1, v);
             }
@@ -70,8 +72,8 @@ DV_INLINE void gemm_blocks(const dv_tile *t, uint32_t b, const dv_act_block *x, 
     }
 }
 
-DV_INLINE void gemm_cols(const dv_tile *t, uint32_t n_blocks, const dv_act_block *x, float *acc, const int NC, const int NB, const int PAIRS,
-                         const bool OFFSET)
+DV_INLINE void gemm_cols(const dv_tile *t, uint32_t n_blocks, const dv_act_block *x, float *acc, const int NC,
+                         const int NB, const int PAIRS, const bool OFFSET)
 {
     __m512 s[GEMM_MAX_COLS][2];
     UNROLL(6)
@@ -93,7 +95,8 @@ DV_INLINE void gemm_cols(const dv_tile *t, uint32_t n_blocks, const dv_act_block
 }
 
 /* The last 1..8 columns are split evenly: 7 = 4 + 3, 8 = 4 + 4. */
-DV_INLINE void gemm_all(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc, const int PAIRS, const bool OFFSET)
+DV_INLINE void gemm_all(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc,
+                        const int PAIRS, const bool OFFSET)
 {
     uint32_t nb = n_k / (2 * (uint32_t)PAIRS), step;
     for (uint32_t c = 0; c < n_cols; c += step) {

@@ -82,13 +82,14 @@ DV_INLINE void store_bf16(const __m512i v[8], uint32_t n, float *tile)
         if (2 * j < n)
             _mm512_storeu_si512(tile + 2 * j * DV_TILE_ROWS, _mm512_slli_epi32(v[j], 16));
         if (2 * j + 1 < n)
-            _mm512_storeu_si512(tile + (2 * j + 1) * DV_TILE_ROWS, _mm512_and_si512(v[j], _mm512_set1_epi32((int)0xffff0000u)));
+            _mm512_storeu_si512(tile + (2 * j + 1) * DV_TILE_ROWS,
+                                _mm512_and_si512(v[j], _mm512_set1_epi32((int)0xffff0000u)));
     }
 }
 
 /* 32 bytes of 16 rows at a time; what is left of a row, and missing rows, come from a zero-filled copy. */
-DV_INLINE void unpackf(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile, const uint32_t SIZE,
-                       void (*store)(const __m512i v[8], uint32_t n, float *tile))
+DV_INLINE void unpackf(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile,
+                       const uint32_t SIZE, void (*store)(const __m512i v[8], uint32_t n, float *tile))
 {
     const uint32_t step = 32 / SIZE;
     for (uint32_t half = 0; half < 32; half += 16) {
@@ -146,7 +147,8 @@ static void quant_block(const float *x, uint32_t n, dv_act_block *out)
     const __m512 f = _mm512_set1_ps(inv), hi = _mm512_set1_ps(32767.0f), lo = _mm512_set1_ps(-32767.0f);
     for (uint32_t i = 0; i < n; i += 32) {
         __m512i a = _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i), f), hi), lo));
-        __m512i b = _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i + 16), f), hi), lo));
+        __m512i b =
+            _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i + 16), f), hi), lo));
         __m512i q = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packs_epi32(a, b));
         q = _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(q, 0xd8), 0xd8); /* 0,2,1,3 in each four */
         _mm512_storeu_si512(out->q + i, q);

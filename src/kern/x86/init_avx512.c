@@ -15,5 +15,5 @@ void dv__kern_init_avx512(dv_kern *k, bool vnni)
     dv__unpack_32_init_avx512(k);
     dv__unpack_k23_init_avx512(k);
     dv__unpack_q8_init_avx512(k);
-    dv__unpack_k_init_avx512(k);
+    dv__unpack_k456_init_avx512(k);
 }

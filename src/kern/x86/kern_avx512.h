@@ -14,6 +14,6 @@ void dv__vec_init_avx512(dv_kern *k);
 void dv__unpack_32_init_avx512(dv_kern *k);
 void dv__unpack_k23_init_avx512(dv_kern *k);
 void dv__unpack_q8_init_avx512(dv_kern *k);
-void dv__unpack_k_init_avx512(dv_kern *k);
+void dv__unpack_k456_init_avx512(dv_kern *k);
 
 #endif

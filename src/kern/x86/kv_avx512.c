@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Storing a position in the KV cache with AVX-512. V lies as it comes; K is interleaved by 16 positions, so its converted elements are
- * written one by one, 16 (q8_0) or 32 (f16) bytes apart. */
+/* Storing a position in the KV cache with AVX-512. V lies as it comes; K is interleaved by 16 positions, so its
+ * converted elements are written one by one, 16 (q8_0) or 32 (f16) bytes apart. */
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/util_avx512.h"
 
@@ -39,7 +39,8 @@ DV_INLINE uint16_t quant_block(const float *x, int8_t q[B])
 {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
-    __m512i top = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(a), magnitude), _mm512_and_si512(_mm512_castps_si512(b), magnitude));
+    __m512i top = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(a), magnitude),
+                                   _mm512_and_si512(_mm512_castps_si512(b), magnitude));
     float max = _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32(_mm512_reduce_max_epi32(top))));
     uint16_t h = (uint16_t)_cvtss_sh(max / 127.0f, _MM_FROUND_TO_NEAREST_INT);
     float scale = _cvtsh_ss(h);

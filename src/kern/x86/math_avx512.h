@@ -37,7 +37,8 @@ DV_INLINE __m512 exp_ps(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     p = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
     p = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(DV_EXP_LO), _CMP_NLT_UQ), p);
-    return _mm512_mask_add_ps(p, _mm512_cmp_ps_mask(x, _mm512_set1_ps(DV_EXP_HI), _CMP_NLE_UQ), x, _mm512_set1_ps(INFINITY));
+    return _mm512_mask_add_ps(p, _mm512_cmp_ps_mask(x, _mm512_set1_ps(DV_EXP_HI), _CMP_NLE_UQ), x,
+                              _mm512_set1_ps(INFINITY));
 }
 
 #endif

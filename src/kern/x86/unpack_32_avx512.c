@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The types with blocks of 32 elements in nibbles, and IQ4_XS, into tiles with AVX-512. Of the 16 bytes of nibbles, the low ones are
- * elements 0..15 and the high ones 16..31. */
+/* The types with blocks of 32 elements in nibbles, and IQ4_XS, into tiles with AVX-512. Of the 16 bytes of nibbles, the
+ * low ones are elements 0..15 and the high ones 16..31. */
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
 
@@ -47,11 +47,12 @@ static void q4_1_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
 }
 UNPACK_DEFINE(q4_1, 32, 20)
 
-/* The fifth bits of a block are a 32-bit word per row. Byte i of it, repeated in every byte of the lane, against one bit for each byte:
- * group j of four elements needs bits 4j .. 4j + 3, which are in byte j / 2. */
+/* The fifth bits of a block are a 32-bit word per row. Byte i of it, repeated in every byte of the lane, against one
+ * bit for each byte: group j of four elements needs bits 4j .. 4j + 3, which are in byte j / 2. */
 DV_INLINE __m512i repeat_byte(__m512i w, unsigned i)
 {
-    return _mm512_shuffle_epi8(w, _mm512_add_epi8(_mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0), _mm512_set1_epi8((char)i)));
+    return _mm512_shuffle_epi8(
+        w, _mm512_add_epi8(_mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0), _mm512_set1_epi8((char)i)));
 }
 
 DV_INLINE __m512i four_bits(unsigned j) { return _mm512_set1_epi32((int)(j % 2 == 0 ? 0x08040201u : 0x80402010u)); }
@@ -74,7 +75,8 @@ static void q5_0_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
             for (unsigned j = 0; j < 4; j++) {
                 __m512i lo = low_nibbles(v[j]), hi = high_nibbles(v[j]);
                 lo = _mm512_mask_sub_epi8(lo, _mm512_testn_epi8_mask(repeat_byte(h, j / 2), four_bits(j)), lo, bias);
-                hi = _mm512_mask_sub_epi8(hi, _mm512_testn_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, bias);
+                hi =
+                    _mm512_mask_sub_epi8(hi, _mm512_testn_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, bias);
                 store_s8(t, 16 * b + 2 * j, half, lo);
                 store_s8(t, 16 * b + 2 * j + 8, half, hi);
             }
@@ -115,7 +117,8 @@ UNPACK_DEFINE(q5_1, 32, 24)
 /* The values that the nibbles of the IQ4 types stand for. */
 DV_INLINE __m512i iq4_table(void)
 {
-    return _mm512_broadcast_i32x4(_mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+    return _mm512_broadcast_i32x4(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
 }
 
 /* IQ4_NL: f16 d, nibbles. 18 bytes. */
@@ -140,8 +143,8 @@ static void iq4_nl_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_til
 }
 UNPACK_DEFINE(iq4_nl, 32, 18)
 
-/* IQ4_XS: f16 d, high 2 bits of 8 scales in 16 bits, low 4 bits in 4 bytes, then 8 times 16 bytes of nibbles. 136 bytes.
- * Weight = d * (scale - 32) * value. */
+/* IQ4_XS: f16 d, high 2 bits of 8 scales in 16 bits, low 4 bits in 4 bytes, then 8 times 16 bytes of nibbles. 136
+ * bytes. Weight = d * (scale - 32) * value. */
 static void iq4_xs_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
 {
     const __m512i table = iq4_table();
@@ -154,7 +157,8 @@ static void iq4_xs_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_til
         UNROLL(8)
         for (unsigned s = 0; s < 8; s++) {
             __m512i scale = _mm512_and_si512(_mm512_srli_epi32(head[1], 4 * s), _mm512_set1_epi32(15));
-            scale = _mm512_or_si512(scale, _mm512_and_si512(_mm512_srli_epi32(head[0], 12 + 2 * s), _mm512_set1_epi32(0x30)));
+            scale = _mm512_or_si512(scale,
+                                    _mm512_and_si512(_mm512_srli_epi32(head[0], 12 + 2 * s), _mm512_set1_epi32(0x30)));
             scale = _mm512_sub_epi32(scale, _mm512_set1_epi32(32));
             _mm512_store_ps(t->d[s] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
         }

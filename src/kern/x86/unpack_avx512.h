@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Building blocks of the AVX-512 unpackers.
  *
- * A tile wants, for each pair of columns, the values of 32 rows side by side. The unpackers read 16 or 32 packed bytes of 16 rows at a
- * time and transpose them as 32-bit words, still packed: vector j holds bytes 4j .. 4j + 3 of every row. Splitting a word into 16-bit
- * lanes by masks and shifts then gives exactly the tile's pairs, columns (0, 2) and (1, 3) of each four. So the costly shuffles run on
- * the packed bytes, and half of the transposition happens in the loads (a 128-bit or 256-bit insertion from memory is cheaper than a
- * shuffle on the one shuffle port).
+ * A tile wants, for each pair of columns, the values of 32 rows side by side. The unpackers read 16 or 32 packed bytes
+ * of 16 rows at a time and transpose them as 32-bit words, still packed: vector j holds bytes 4j .. 4j + 3 of every
+ * row. Splitting a word into 16-bit lanes by masks and shifts then gives exactly the tile's pairs, columns (0, 2) and
+ * (1, 3) of each four. So the costly shuffles run on the packed bytes, and half of the transposition happens in the
+ * loads (a 128-bit or 256-bit insertion from memory is cheaper than a shuffle on the one shuffle port).
  *
- * Every load lies inside the block it is for. Tiles with fewer than 32 rows go through a zero-filled copy (unpack_tail). */
+ * Every load lies inside the block it is for. Tiles with fewer than 32 rows go through a zero-filled copy
+ * (unpack_tail). */
 #ifndef DV_KERN_X86_UNPACK_AVX512_H
 #define DV_KERN_X86_UNPACK_AVX512_H
 
@@ -82,8 +83,9 @@ DV_INLINE void words_16x8(const uint8_t *p, size_t row_bytes, __m512i v[8])
     }
 }
 
-/* A value at p of 16 rows. Scalar copies use ports that the unpackers leave idle, unlike gathers and insertions; the empty asm keeps the
- * compiler from turning them into insertions. The vector load should come late: it cannot be forwarded from these stores. */
+/* A value at p of 16 rows. Scalar copies use ports that the unpackers leave idle, unlike gathers and insertions; the
+ * empty asm keeps the compiler from turning them into insertions. The vector load should come late: it cannot be
+ * forwarded from these stores. */
 DV_INLINE void copy_u16(const uint8_t *p, size_t row_bytes, uint16_t h[16])
 {
     UNROLL(16)
@@ -119,7 +121,8 @@ DV_INLINE void store_u8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
     _mm512_store_si512(t->q[i + 1][half], _mm512_srli_epi16(v, 8));
 }
 
-/* A multiplication by (1, 0) and (0, 1) sign-extends in one instruction that has two ports; the shifts would be three on one port. */
+/* A multiplication by (1, 0) and (0, 1) sign-extends in one instruction that has two ports; the shifts would be three
+ * on one port. */
 DV_INLINE void store_s8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
 {
     _mm512_store_si512(t->q[i][half], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
@@ -137,15 +140,18 @@ DV_INLINE void store_nibbles(dv_tile *t, uint32_t i, uint32_t high, uint32_t hal
 }
 
 DV_INLINE __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi32(0x0f0f0f0f)); }
-DV_INLINE __m512i high_nibbles(__m512i v) { return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi32(0x0f0f0f0f)); }
+DV_INLINE __m512i high_nibbles(__m512i v)
+{
+    return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi32(0x0f0f0f0f));
+}
 
 typedef void (*unpack_full_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t);
 
 enum { UNPACK_MAX_BYTES = 272 }; /**< of 256 elements of any type: 8 blocks of Q8_0 */
 
 /* Fewer than 32 rows: unpack a copy, then make the missing rows exact zeros. */
-static inline void unpack_tail(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t, size_t bytes,
-                               unpack_full_fn full)
+static inline void unpack_tail(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t,
+                               size_t bytes, unpack_full_fn full)
 {
     uint8_t copy[DV_TILE_ROWS][UNPACK_MAX_BYTES];
     for (uint32_t r = 0; r < DV_TILE_ROWS; r++) {
@@ -170,13 +176,13 @@ static inline void unpack_tail(const uint8_t *w, size_t row_bytes, uint32_t n_ro
 }
 
 /* Defines the table's function `name` from `name_full`, which unpacks 32 rows. */
-#define UNPACK_DEFINE(name, block_len, block_bytes)                                                                                        \
-    static void name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)                                      \
-    {                                                                                                                                      \
-        if (DV_LIKELY(n_rows == DV_TILE_ROWS))                                                                                             \
-            name##_full(w, row_bytes, n_k, t);                                                                                             \
-        else                                                                                                                               \
-            unpack_tail(w, row_bytes, n_rows, n_k, t, (size_t)n_k / (block_len) * (block_bytes), name##_full);                             \
+#define UNPACK_DEFINE(name, block_len, block_bytes)                                                            \
+    static void name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)            \
+    {                                                                                                          \
+        if (DV_LIKELY(n_rows == DV_TILE_ROWS))                                                                 \
+            name##_full(w, row_bytes, n_k, t);                                                                 \
+        else                                                                                                   \
+            unpack_tail(w, row_bytes, n_rows, n_k, t, (size_t)n_k / (block_len) * (block_bytes), name##_full); \
     }
 
 #endif

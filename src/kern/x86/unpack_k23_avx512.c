@@ -41,7 +41,8 @@ static void q2_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
                 for (unsigned s = 0; s < 4; s++) {
                     int16_t *to = t->q[64 * n + 16 * s + 2 * j][half];
                     _mm512_store_si512(to, _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low));
-                    _mm512_store_si512(to + 2 * DV_TILE_ROWS, _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
+                    _mm512_store_si512(to + 2 * DV_TILE_ROWS,
+                                       _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
                 }
             }
         }
@@ -50,9 +51,9 @@ static void q2_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
 }
 UNPACK_DEFINE(q2_k, 256, 84)
 
-/* Q3_K: third bits (bit m of byte i for element 32 m + i), low 2 bits [2][32], 16 scales of 6 bits in 12 bytes, f16 d. 110 bytes.
- * Weight = d * (scale - 32) * (q - 4). Scales: low nibbles of 0..7 and 8..15 in 8 bytes, high pairs of bits of s, s + 4, s + 8, s + 12
- * in byte 8 + s from the bottom up. */
+/* Q3_K: third bits (bit m of byte i for element 32 m + i), low 2 bits [2][32], 16 scales of 6 bits in 12 bytes, f16 d.
+ * 110 bytes. Weight = d * (scale - 32) * (q - 4). Scales: low nibbles of 0..7 and 8..15 in 8 bytes, high pairs of bits
+ * of s, s + 4, s + 8, s + 12 in byte 8 + s from the bottom up. */
 DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, uint32_t half, dv_tile *t)
 {
     __m512i w[4];
@@ -83,7 +84,8 @@ DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, uint32_t half, dv
 
 static void q3_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
 {
-    const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707), bias = _mm512_set1_epi8(4);
+    const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707),
+                  bias = _mm512_set1_epi8(4);
     (void)n_k;
     for (uint32_t half = 0; half < 32; half += 16) {
         const uint8_t *p = w + half * row_bytes;

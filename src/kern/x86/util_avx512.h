@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Spellings shared by the AVX-512 files. Only types and static functions: nothing here may reach a caller built for an older CPU. */
+/* Spellings shared by the AVX-512 files. Only types and static functions: nothing here may reach a caller built for an
+ * older CPU. */
 #ifndef DV_KERN_X86_UTIL_AVX512_H
 #define DV_KERN_X86_UTIL_AVX512_H
 

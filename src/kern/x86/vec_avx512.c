@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Element-wise kernels, normalisation, softmax and rotary positions with AVX-512. Tails are masked: no element outside is touched. */
+/* Element-wise kernels, normalisation, softmax and rotary positions with AVX-512. Tails are masked: no element outside
+ * is touched. */
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/math_avx512.h"
 
@@ -57,7 +58,8 @@ static void add(float *y, const float *x, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 k = tail_mask(n - i);
-        _mm512_mask_storeu_ps(y + i, k, _mm512_add_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
+        _mm512_mask_storeu_ps(y + i, k,
+                              _mm512_add_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
     }
 }
 
@@ -65,7 +67,8 @@ static void mul(float *y, const float *x, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 k = tail_mask(n - i);
-        _mm512_mask_storeu_ps(y + i, k, _mm512_mul_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
+        _mm512_mask_storeu_ps(y + i, k,
+                              _mm512_mul_ps(_mm512_maskz_loadu_ps(k, y + i), _mm512_maskz_loadu_ps(k, x + i)));
     }
 }
 
@@ -74,7 +77,8 @@ static void axpy(float *y, float a, const float *x, uint32_t n)
     const __m512 f = _mm512_set1_ps(a);
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 k = tail_mask(n - i);
-        _mm512_mask_storeu_ps(y + i, k, _mm512_fmadd_ps(f, _mm512_maskz_loadu_ps(k, x + i), _mm512_maskz_loadu_ps(k, y + i)));
+        _mm512_mask_storeu_ps(y + i, k,
+                              _mm512_fmadd_ps(f, _mm512_maskz_loadu_ps(k, x + i), _mm512_maskz_loadu_ps(k, y + i)));
     }
 }
 
@@ -97,7 +101,8 @@ static void rope_neox(float *x, uint32_t n_rot, const float *cs)
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 k = tail_mask(n - i);
         __m512 f0 = _mm512_maskz_loadu_ps(tail_mask(2 * (n - i)), cs + 2 * i);
-        __m512 f1 = n - i > 8 ? _mm512_maskz_loadu_ps(tail_mask(2 * (n - i) - 16), cs + 2 * i + 16) : _mm512_setzero_ps();
+        __m512 f1 =
+            n - i > 8 ? _mm512_maskz_loadu_ps(tail_mask(2 * (n - i) - 16), cs + 2 * i + 16) : _mm512_setzero_ps();
         __m512 c = _mm512_permutex2var_ps(f0, even, f1), s = _mm512_permutex2var_ps(f0, odd, f1);
         __m512 a = _mm512_maskz_loadu_ps(k, x + i), b = _mm512_maskz_loadu_ps(k, x + n + i);
         _mm512_mask_storeu_ps(x + i, k, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
@@ -116,7 +121,8 @@ DV_INLINE __mmask16 inside(uint32_t i, uint32_t lo, uint32_t hi)
 
 static float softmax(float *s, uint32_t lo, uint32_t hi, uint32_t n)
 {
-    /* A NaN in s[lo] stays the maximum, one elsewhere is passed over (vmaxps gives its second operand): as in the reference. */
+    /* A NaN in s[lo] stays the maximum, one elsewhere is passed over (vmaxps gives its second operand): as in the
+     * reference. */
     __m512 max = _mm512_set1_ps(s[lo]);
     for (uint32_t i = lo / 16 * 16; i < hi; i += 16)
         max = _mm512_mask_max_ps(max, inside(i, lo, hi), _mm512_loadu_ps(s + i), max);

@@ -3,9 +3,9 @@
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
 
-/* The 16 header bytes of Q4_K and Q5_K: f16 d, f16 dmin, then 6-bit scales and offsets of 8 sub-blocks in 12 bytes: bytes 0..3 and 4..7
- * hold those of sub-blocks 0..3 in their low bits; sub-blocks 4..7 have their low nibbles in bytes 8..11 and their high bits on top of
- * the former. Weight = d * scale * q - dmin * offset. */
+/* The 16 header bytes of Q4_K and Q5_K: f16 d, f16 dmin, then 6-bit scales and offsets of 8 sub-blocks in 12 bytes:
+ * bytes 0..3 and 4..7 hold those of sub-blocks 0..3 in their low bits; sub-blocks 4..7 have their low nibbles in
+ * bytes 8..11 and their high bits on top of the former. Weight = d * scale * q - dmin * offset. */
 DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_tile *t)
 {
     __m512i w[4];
@@ -13,16 +13,20 @@ DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_t
     const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), top2 = _mm512_set1_epi32(0x30303030);
     __m512i sc[2] = {w[1]}, mn[2] = {w[2]};
     sc[1] = _mm512_or_si512(_mm512_and_si512(w[3], low4), _mm512_and_si512(_mm512_srli_epi32(w[1], 2), top2));
-    mn[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(w[3], 4), low4), _mm512_and_si512(_mm512_srli_epi32(w[2], 2), top2));
+    mn[1] = _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(w[3], 4), low4),
+                            _mm512_and_si512(_mm512_srli_epi32(w[2], 2), top2));
     __m512 d = low_f16(w[0]), dmin = _mm512_xor_ps(high_f16(w[0]), _mm512_set1_ps(-0.0f));
     UNROLL(4)
     for (int j = 0; j < 4; j++) {
-        /* Byte j stays where it is, 2^8j times its value, and d is 2^-8j times its own: exact, and cheaper than a shift each. */
+        /* Byte j stays where it is, 2^8j times its value, and d is 2^-8j times its own: exact, and cheaper than a shift
+         * each. */
         const __m512i byte = _mm512_set1_epi32(0x3f << (8 * j));
         UNROLL(2)
         for (int i = 0; i < 2; i++) {
-            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(sc[i], byte))));
-            _mm512_store_ps(t->m[4 * i + j] + half, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(_mm512_and_si512(mn[i], byte))));
+            _mm512_store_ps(t->d[4 * i + j] + half,
+                            _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(sc[i], byte))));
+            _mm512_store_ps(t->m[4 * i + j] + half,
+                            _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(_mm512_and_si512(mn[i], byte))));
         }
         d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
         dmin = _mm512_mul_ps(dmin, _mm512_set1_ps(0x1p-8f));
@@ -66,7 +70,8 @@ static void q5_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
             UNROLL(8)
             for (unsigned j = 0; j < 8; j++) {
                 __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca);
-                __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
+                __m512i hi =
+                    _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
                 h[j] = _mm512_ror_epi32(h[j], 2);
                 store_u8(t, 32 * c + 2 * j, half, _mm512_and_si512(lo, low5));
                 store_u8(t, 32 * c + 2 * j + 16, half, _mm512_and_si512(hi, low5));
@@ -76,12 +81,14 @@ static void q5_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
 }
 UNPACK_DEFINE(q5_k, 256, 176)
 
-/* Q6_K: low nibbles [2][64], high pairs of bits [2][32], 16 int8 scales, f16 d. Half n: byte l of 64 holds elements l (low nibble) and
- * l + 64 (high); byte l of 32 holds the high bits of l, l + 32, l + 64, l + 96 from the bottom up. Weight = d * scale * (q - 32). */
+/* Q6_K: low nibbles [2][64], high pairs of bits [2][32], 16 int8 scales, f16 d. Half n: byte l of 64 holds elements l
+ * (low nibble) and l + 64 (high); byte l of 32 holds the high bits of l, l + 32, l + 64, l + 96 from the bottom up.
+ * Weight = d * scale * (q - 32). */
 static void q6_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
 {
     (void)n_k;
-    const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f), bias = _mm512_set1_epi8(32);
+    const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f),
+                  bias = _mm512_set1_epi8(32);
     for (uint32_t half = 0; half < 32; half += 16) {
         const uint8_t *p = w + half * row_bytes;
         DV_ALIGNED(32) uint16_t d16[16];
@@ -95,7 +102,8 @@ static void q6_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
                 UNROLL(8)
                 for (unsigned j = 0; j < 8; j++) {
                     __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], _mm512_slli_epi16(h[j], g == 0 ? 4 : 2), 0xca);
-                    __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
+                    __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4),
+                                                           g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
                     lo = _mm512_sub_epi8(_mm512_and_si512(lo, low6), bias);
                     hi = _mm512_sub_epi8(_mm512_and_si512(hi, low6), bias);
                     store_s8(t, 64 * n + 16 * g + 2 * j, half, lo);
@@ -118,7 +126,7 @@ static void q6_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile 
 }
 UNPACK_DEFINE(q6_k, 256, 210)
 
-void dv__unpack_k_init_avx512(dv_kern *k)
+void dv__unpack_k456_init_avx512(dv_kern *k)
 {
     k->unpack[DV_TYPE_Q4_K] = q4_k;
     k->unpack[DV_TYPE_Q5_K] = q5_k;
