@@ -73,8 +73,8 @@ static int parse_merge(const dv_gguf_kv *kv, uint32_t i, pending *x, dv_err *err
     dv_str s = {"", 0};
     size_t at = dv_gguf_kv_str(kv, i, &s) ? split_at(s) : 0;
     if (at == 0)
-        return dv_fail(err, DV_EFORMAT, "%s[%u] is \"%.*s\": not two parts separated by a space", merges_key, (unsigned)i,
-                       (int)DV_MIN(s.n, (size_t)40), s.p);
+        return dv_fail(err, DV_EFORMAT, "%s[%u] is \"%.*s\": not two parts separated by a space", merges_key,
+                       (unsigned)i, (int)DV_MIN(s.n, (size_t)40), s.p);
     x->part[0] = (dv_str){s.p, at};
     x->part[1] = (dv_str){s.p + at + 1, s.n - at - 1};
     x->hash[0] = x->hash[2] = dv__hash(s.p, at);
@@ -157,12 +157,13 @@ int dv__bpe_load(dv_tok *t, dv_err *err)
         return dv_fail(err, DV_EFORMAT, "%s is not an array of strings", merges_key);
     uint64_t n = dv_gguf_kv_len(kv), bytes = 4 * 256;
     if (n > DV_TOK_MAX_VOCAB)
-        return dv_fail(err, DV_ELIMIT, "%s has %llu elements (at most %d)", merges_key, (unsigned long long)n, (int)DV_TOK_MAX_VOCAB);
+        return dv_fail(err, DV_ELIMIT, "%s has %llu elements (at most %d)", merges_key, (unsigned long long)n,
+                       (int)DV_TOK_MAX_VOCAB);
     for (uint64_t i = 0; i < n; i++) {
         dv_str s = {"", 0};
         if (dv_gguf_kv_str(kv, i, &s) && s.n > DV__TOK_MAX_TEXT_LEN)
-            return dv_fail(err, DV_ELIMIT, "%s[%llu] has %zu bytes (at most %d)", merges_key, (unsigned long long)i, s.n,
-                           (int)DV__TOK_MAX_TEXT_LEN);
+            return dv_fail(err, DV_ELIMIT, "%s[%llu] has %zu bytes (at most %d)", merges_key, (unsigned long long)i,
+                           s.n, (int)DV__TOK_MAX_TEXT_LEN);
         bytes += s.n;
     }
     size_t n_slot = 4;
@@ -199,7 +200,10 @@ static int put_bytes(const dv_tok *t, dv__work *w, const char *s, size_t n)
     return 0;
 }
 
-static bool usable(const dv_tok *t, int32_t id) { return id >= 0 && (uint32_t)id < t->n_vocab && !(t->flag[id] & DV__TOK_GUARDED); }
+static bool usable(const dv_tok *t, int32_t id)
+{
+    return id >= 0 && (uint32_t)id < t->n_vocab && !(t->flag[id] & DV__TOK_GUARDED);
+}
 
 /* The token that a whole word is, -1 if it is none. */
 static int32_t whole_word(const dv_tok *t, const char *s, size_t n)

@@ -14,8 +14,8 @@ void dv_detok_init(dv_detok *d, const dv_tok *t, unsigned flags)
     *d = (dv_detok){.t = t, .flags = flags, .strip = t->space_prefix && (flags & DV_DETOK_START) != 0};
 }
 
-/* Length of the part that cannot become a character at s[0..n): as much of one as is there, so that a cut character gives
- * one U+FFFD however it was cut into tokens (Unicode 3.9, maximal subparts). */
+/* Length of the part that cannot become a character at s[0..n): as much of one as is there, so that a cut character
+ * gives one U+FFFD however it was cut into tokens (Unicode 3.9, maximal subparts). */
 static size_t bad_len(const char *s, size_t n)
 {
     for (size_t k = DV_MIN(n, (size_t)3); k > 1; k--)
@@ -24,7 +24,8 @@ static size_t bad_len(const char *s, size_t n)
     return 1;
 }
 
-/* Append s; what is no character becomes U+FFFD. Returns how many bytes at the end wait for the rest of their character. */
+/* Append s; what is no character becomes U+FFFD. Returns how many bytes at the end wait for the rest of their
+ * character. */
 static size_t put(dv_buf *out, const char *s, size_t n)
 {
     size_t wait = dv_utf8_incomplete(s, n), good = 0, i = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From text to tokens: parts become one text, tokens that are matched as a whole are cut out, the stretches between them
- * are merged. Which bytes are trusted decides which whole tokens count. */
+/* From text to tokens: parts become one text, tokens that are matched as a whole are cut out, the stretches between
+ * them are merged. Which bytes are trusted decides which whole tokens count. */
 #include "tok/tok.h"
 
 #include "base/err.h"
@@ -48,7 +48,8 @@ static size_t trusted_from(trust *r, size_t at, size_t n)
         return 0;
     if (r->end_i <= r->i) {
         r->end = r->begin;
-        for (r->end_i = r->i; r->end_i < r->n_part && (r->part[r->end_i].trusted || r->part[r->end_i].n == 0); r->end_i++)
+        for (r->end_i = r->i; r->end_i < r->n_part && (r->part[r->end_i].trusted || r->part[r->end_i].n == 0);
+             r->end_i++)
             r->end += r->part[r->end_i].n;
     }
     return r->end - at;
@@ -108,7 +109,8 @@ static int join(dv__work *w, const dv_tok_part *parts, size_t n_parts, const cha
     return w->joined.code != 0 ? dv_fail(err, DV_ENOMEM, "out of memory while tokenizing") : 0;
 }
 
-int dv_tok_encode_parts(const dv_tok *t, const dv_tok_part *parts, size_t n_parts, unsigned flags, dv_ids *out, dv_err *err)
+int dv_tok_encode_parts(const dv_tok *t, const dv_tok_part *parts, size_t n_parts, unsigned flags, dv_ids *out,
+                        dv_err *err)
 {
     dv__work w;
     trust r = {.part = parts, .n_part = n_parts, .all = (flags & DV_TOK_SPECIAL) != 0};

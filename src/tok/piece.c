@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From spelling to bytes: the byte-level alphabet of GPT-2 undone, U+2581 as a space, <0xNN> as a byte. All pieces are made
- * at open, so that decoding is a look-up. */
+/* From spelling to bytes: the byte-level alphabet of GPT-2 undone, U+2581 as a space, <0xNN> as a byte. All pieces are
+ * made at open, so that decoding is a look-up. */
 #include "tok/vocab.h"
 
 #include "base/err.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* GPT-2's alphabet: printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up, in order. */
+/* GPT-2's alphabet: printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 and up. */
 static bool stands_for_itself(unsigned b) { return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae; }
 
 uint32_t dv__cp_of_byte(unsigned char b)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The known pre-tokenizers and their expressions. They are those of the models' own tokenizers as llama.cpp runs them, so
- * that ids agree with what GGUF users expect. Written for PCRE2 with three rules:
- * - white space is an explicit class (Unicode's White_Space), as \s of PCRE2 and of other engines differ in U+0085 and U+180E;
- * - nothing may backtrack more than once over a stretch, or hold one stack frame per character: a text of a million equal
- *   characters takes linear time;
+/* The known pre-tokenizers and their expressions. They are those of the models' own tokenizers as llama.cpp runs them,
+ * so that ids agree with what GGUF users expect. Written for PCRE2 with three rules:
+ * - white space is an explicit class (Unicode's White_Space), as \s of PCRE2 and of other engines differ in U+0085
+ *   and U+180E;
+ * - nothing may backtrack more than once over a stretch, or hold one stack frame per character: a text of a million
+ *   equal characters takes linear time;
  * - end of input means the end of the piece that the former expression left. */
 #include "tok/pre.h"
 
@@ -20,7 +21,7 @@ enum { MAX_RE = 6, MATCH_LIMIT = 50 * 1000 * 1000 };
 #define WS "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define S "[" WS "]"
 #define NOT_S "[^" WS "]"
-/* The last alternatives of most: lines with the white space before them; all but the last of a run, if a word follows. */
+/* The last alternatives of most: lines with the white space before them; of a run all but the last, if a word follows. */
 #define LINES S "*[\\r\\n]+"
 #define SPACES S "+(?!" NOT_S ")|" S "+"
 #define APOSTROPHE "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])"
@@ -33,12 +34,13 @@ enum { MAX_RE = 6, MATCH_LIMIT = 50 * 1000 * 1000 };
 #define QWEN35 \
     APOSTROPHE "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^" WS "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" LINES "|" SPACES
 
-/* Words begin at an upper-case letter. Only ASCII letters have a case here: the others count as both. Marks are no letters. */
+/* Words begin at an upper-case letter. Only ASCII letters have a case here: the others count as both. Marks are no
+ * letters. */
 #define UPPER "[^a-z\\P{L}]"
 #define LOWER "[^A-Z\\P{L}]"
 #define CASED(suffix, digits) \
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" suffix "|" digits \
-    "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n/]*|" LINES "|" SPACES
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" suffix "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" suffix \
+    "|" digits "| ?[^" WS "\\p{L}\\p{N}]+[\\r\\n/]*|" LINES "|" SPACES
 
 /* U+0800 to U+4E00 without the white space in it, ideographs, and Hangul to the end of its plane. */
 #define CJK \
@@ -135,7 +137,8 @@ static int unknown(dv_str name, dv_err *err)
         memcpy(known + len, rows[r].names, n);
         len += n;
     }
-    return dv_fail(err, DV_EUNSUPPORTED, "tokenizer.ggml.pre is \"%.*s\", which is not known (known, with their relatives: %.*s)",
+    return dv_fail(err, DV_EUNSUPPORTED,
+                   "tokenizer.ggml.pre is \"%.*s\", which is not known (known, with their relatives: %.*s)",
                    (int)DV_MIN(name.n, (size_t)40), name.p, (int)len, known);
 }
 
@@ -150,7 +153,8 @@ static int compile(dv__pre *pre, const pre_row *row, dv_err *err)
     for (int i = 0; rc == 0 && i < MAX_RE && row->re[i] != NULL; i++) {
         int code;
         PCRE2_SIZE at;
-        pcre2_code *re = pcre2_compile((PCRE2_SPTR)row->re[i], PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NO_UTF_CHECK, &code, &at, cc);
+        pcre2_code *re = pcre2_compile((PCRE2_SPTR)row->re[i], PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_NO_UTF_CHECK,
+                                       &code, &at, cc);
         if (re == NULL) {
             rc = code == PCRE2_ERROR_HEAP_FAILED ? DV_ENOMEM : DV_EINTERNAL;
             break;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pre-tokenizers of byte-level BPE: regular expressions that cut a text into words, one after the other, each within the
- * pieces that the former left. What an expression does not match is a piece too. */
+/* Pre-tokenizers of byte-level BPE: regular expressions that cut a text into words, one after the other, each within
+ * the pieces that the former left. What an expression does not match is a piece too. */
 #ifndef DV_TOK_PRE_H
 #define DV_TOK_PRE_H
 

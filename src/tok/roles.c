@@ -10,7 +10,7 @@
 typedef struct role_row {
     const char *key;     /* of the metadata, without "tokenizer.ggml." */
     const char *old_key; /* a former name of the key; NULL: none */
-    bool strict;         /* an impossible id is an error; otherwise it is ignored with a note, as such files are in use */
+    bool strict;         /* an impossible id is an error; otherwise ignored with a note, as such files are in use */
     const char *names;   /* spellings that have the role if the key is absent, best first, separated by spaces */
 } role_row;
 
@@ -22,8 +22,8 @@ static const role_row rows[DV_TOK_ROLE_N] = {
     [DV_TOK_BOS] = {"bos_token_id", NULL, true, ""},
     [DV_TOK_EOS] = {"eos_token_id", NULL, true, ""},
     [DV_TOK_EOT] = {"eot_token_id", NULL, true,
-                    "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> _<EOT> [EOT] " DS_END
-                    " <end_of_utterance>"},
+                    "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> _<EOT> [EOT] "
+                    DS_END " <end_of_utterance>"},
     [DV_TOK_EOM] = {"eom_token_id", NULL, true, "<|eom_id|>"},
     [DV_TOK_UNK] = {"unknown_token_id", NULL, false, ""},
     [DV_TOK_SEP] = {"seperator_token_id", NULL, false, ""},
@@ -44,16 +44,18 @@ static const role_row rows[DV_TOK_ROLE_N] = {
 };
 
 /* End a generation under these names, whatever their type says. */
-static const char eog_names[] = "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> "
-                                "<|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <turn|> <|tool_response> " DS_END;
+static const char eog_names[] =
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn> <|endoftext|> "
+    "<|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> <turn|> <|tool_response> " DS_END;
 /* The same, unless they are ordinary text in this vocabulary: HTML has such tags. */
 static const char eog_names_marked[] = "</s> <eos>";
 
 /* Markup of chat templates that files may list as user-defined tokens and that has no bars. */
 static const char markup_names[] =
-    "<tool_call> </tool_call> <tool_response> </tool_response> <tools> </tools> <think> </think> <start_of_turn> <end_of_turn> "
-    "<start_of_image> <end_of_image> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CALLS] [TOOL_RESULTS] [/TOOL_RESULTS] "
-    "[AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_CONTENT] [ARGS] [CALL_ID] [THINK] [/THINK] <s> </s> <bos> <eos>";
+    "<tool_call> </tool_call> <tool_response> </tool_response> <tools> </tools> <think> </think> <start_of_turn> "
+    "<end_of_turn> <start_of_image> <end_of_image> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CALLS] "
+    "[TOOL_RESULTS] [/TOOL_RESULTS] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_CONTENT] [ARGS] [CALL_ID] [THINK] "
+    "[/THINK] <s> </s> <bos> <eos>";
 
 /* Harmony's structure, which a reader of the answer needs to see as text. */
 static const char shown_names[] = "<|channel|> <|message|> <|start|> <|constrain|>";
@@ -128,9 +130,11 @@ static int load_role(dv_tok *t, int role, dv_err *err)
     else if (v == -1 || v == UINT32_MAX)
         t->role[role] = -1; /* how some converters write "none" */
     else if (r->strict)
-        return dv_fail(err, DV_EFORMAT, "%s is %lld, but the vocabulary has %u tokens", key, (long long)v, (unsigned)t->n_vocab);
+        return dv_fail(err, DV_EFORMAT, "%s is %lld, but the vocabulary has %u tokens", key, (long long)v,
+                       (unsigned)t->n_vocab);
     else
-        dv__tok_note(t, "%s is %lld and is ignored: the vocabulary has %u tokens", key, (long long)v, (unsigned)t->n_vocab);
+        dv__tok_note(t, "%s is %lld and is ignored: the vocabulary has %u tokens", key, (long long)v,
+                     (unsigned)t->n_vocab);
     return 0;
 }
 
@@ -170,7 +174,8 @@ static void apply_rstrip(dv_tok *t)
 
 static void finish_eog(dv_tok *t)
 {
-    static const dv_tok_role ends[] = {DV_TOK_EOS, DV_TOK_EOT, DV_TOK_EOM, DV_TOK_FIM_PAD, DV_TOK_FIM_REP, DV_TOK_FIM_SEP};
+    static const dv_tok_role ends[] = {DV_TOK_EOS,     DV_TOK_EOT,     DV_TOK_EOM,
+                                       DV_TOK_FIM_PAD, DV_TOK_FIM_REP, DV_TOK_FIM_SEP};
     for_names(t, eog_names, set_eog, NULL);
     for_names(t, eog_names_marked, set_eog_marked, NULL);
     for_names(t, shown_names, set_shown, NULL);
@@ -210,7 +215,8 @@ int dv__roles_load(dv_tok *t, dv_err *err)
     finish_eog(t);
     apply_rstrip(t);
     for (uint32_t i = 0; i < t->n_vocab; i++)
-        if (t->type[i] == DV_TOK_CONTROL || t->type[i] == DV_TOK_UNKNOWN || (t->type[i] == DV_TOK_USER && has_bars(t->sym[i])))
+        if (t->type[i] == DV_TOK_CONTROL || t->type[i] == DV_TOK_UNKNOWN ||
+            (t->type[i] == DV_TOK_USER && has_bars(t->sym[i])))
             t->flag[i] |= DV__TOK_GUARDED;
     for_names(t, markup_names, set_guarded, NULL);
     for (int r = DV_TOK_EOS; r <= DV_TOK_EOM; r++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* SentencePiece-style encoding: characters are merged while a pair makes a token, the one with the best score first;
- * what is no token in the end becomes the tokens of its bytes. Two things keep it fast: the text is cut wherever no token
- * reaches across (between most words), which changes nothing; and looking up a pair hashes no text, since the hash of any
- * stretch follows from two prefix hashes. */
+ * what is no token in the end becomes the tokens of its bytes. Two things keep it fast: the text is cut wherever no
+ * token reaches across (between most words), which changes nothing; and looking up a pair hashes no text, since the
+ * hash of any stretch follows from two prefix hashes. */
 #include "tok/vocab.h"
 
 #include "base/err.h"
@@ -34,7 +34,8 @@ static int32_t find(const dv_tok *t, const dv__work *w, uint32_t at, uint32_t le
     return usable(t, id) ? id : -1;
 }
 
-bool dv__spm_pair(const dv_tok *t, const dv__work *w, const dv__sym *left, const dv__sym *right, int32_t *out, uint32_t *rank)
+bool dv__spm_pair(const dv_tok *t, const dv__work *w, const dv__sym *left, const dv__sym *right, int32_t *out,
+                  uint32_t *rank)
 {
     int32_t id = find(t, w, left->at, left->len + right->len);
     if (id < 0)
@@ -79,8 +80,8 @@ static int add_spaced(dv_buf *b, const char *s, size_t n, bool prefix)
     return b->code;
 }
 
-/* The character at s: its length, and the bytes that stand for it on either side. U+2581 counts as one byte of its own, 0xff,
- * which no character begins with: it separates words. */
+/* The character at s: its length, and the bytes that stand for it on either side. U+2581 counts as one byte of its own,
+ * 0xff, which no character begins with: it separates words. */
 static size_t char_at(const char *s, size_t n, unsigned char *first, unsigned char *last)
 {
     uint32_t cp = 0;

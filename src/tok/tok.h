@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Text to token ids and back, with the vocabulary of a GGUF file. Two kinds of tokenizer: `gpt2` (byte-level BPE behind a
- * pre-tokenizer of regular expressions) and `llama` (SentencePiece-style: merges by score, byte fallback, space prefix).
+/* Text to token ids and back, with the vocabulary of a GGUF file. Two kinds of tokenizer: `gpt2` (byte-level BPE behind
+ * a pre-tokenizer of regular expressions) and `llama` (SentencePiece-style: merges by score, byte fallback, space
+ * prefix).
  *
- * Safety: text that is not marked as trusted can never become a control token, whatever the vocabulary says: control and
- * unknown tokens are matched only in trusted bytes and are never the result of merging ordinary text. Tokens that a file
- * calls "user defined" are matched everywhere (models are trained that way: runs of spaces, HTML tags), except those that
- * are chat markup by their look ("<|...|>", "<tool_call>"): these count as control tokens here.
+ * Safety: text that is not marked as trusted can never become a control token, whatever the vocabulary says: control
+ * and unknown tokens are matched only in trusted bytes and are never the result of merging ordinary text. Tokens that a
+ * file calls "user defined" are matched everywhere (models are trained that way: runs of spaces, HTML tags), except
+ * those that are chat markup by their look ("<|...|>", "<tool_call>"): these count as control tokens here.
  *
  * Every call is linear or n log n in the length of the text, whatever the text. Invalid UTF-8 is kept byte for byte. */
 #ifndef DV_TOK_TOK_H
@@ -73,8 +74,9 @@ int dv_ids_add(dv_ids *ids, const int32_t *id, size_t n);
  * Read the tokenizer of an open file (tensors are not needed).
  * @param g    borrowed: must stay open until dv_tok_close
  * @param err  names the key, and the index for an array
- * @return     0; DV_EUNSUPPORTED for a tokenizer.ggml.model or .pre that is not known (the message lists the known ones);
- *             DV_EFORMAT for a key that is missing, of the wrong type or length, or holds an impossible value; DV_ELIMIT; DV_ENOMEM
+ * @return     0; DV_EUNSUPPORTED for a tokenizer.ggml.model or .pre that is not known (the message lists the known
+ *             ones); DV_EFORMAT for a key that is missing, of the wrong type or length, or holds an impossible value;
+ *             DV_ELIMIT; DV_ENOMEM
  */
 int dv_tok_open(dv_tok **out, const dv_gguf *g, dv_err *err);
 void dv_tok_close(dv_tok **t);
@@ -113,7 +115,8 @@ typedef struct dv_tok_part {
  * As dv_tok_encode, for the concatenation of parts: merging sees one text, but a control token is recognised only where
  * all its bytes are trusted. flags: DV_TOK_BOS_EOS; DV_TOK_SPECIAL makes every part trusted.
  */
-int dv_tok_encode_parts(const dv_tok *t, const dv_tok_part *parts, size_t n_parts, unsigned flags, dv_ids *out, dv_err *err);
+int dv_tok_encode_parts(const dv_tok *t, const dv_tok_part *parts, size_t n_parts, unsigned flags, dv_ids *out,
+                        dv_err *err);
 
 size_t dv_tok_n_vocab(const dv_tok *t);
 /** Id of a role, -1 if the vocabulary has none. */
@@ -121,13 +124,14 @@ int32_t dv_tok_role_id(const dv_tok *t, dv_tok_role role);
 /** Whether DV_TOK_BOS_EOS adds BOS or EOS. */
 bool dv_tok_adds_bos(const dv_tok *t);
 bool dv_tok_adds_eos(const dv_tok *t);
-/** Type of a token after corrections (a well-known end token is a control token whatever the file says); 0 for an id that is none. */
+/** Type of a token after corrections (a well-known end token is a control token whatever the file says); 0 for an id
+ * that is none. */
 dv_tok_type dv_tok_type_of(const dv_tok *t, int32_t id);
-/** Control, unknown, or chat markup: what a reader should not see. */
+/** Control or unknown: what decoding leaves out. */
 bool dv_tok_is_control(const dv_tok *t, int32_t id);
 /** Whether generation ends with this token: EOS, EOT, EOM and the well-known end tokens. */
 bool dv_tok_is_eog(const dv_tok *t, int32_t id);
-/** Id of the token with this text as the file spells it (byte-level spelling, U+2581 for a space); -1 if there is none. */
+/** Id of the token that the file spells like this (byte-level spelling, U+2581 for a space); -1 if there is none. */
 int32_t dv_tok_find(const dv_tok *t, const char *text, size_t n);
 /** The spelling in the file. Empty for an id that is none. Borrowed. */
 dv_str dv_tok_text(const dv_tok *t, int32_t id);
@@ -141,10 +145,11 @@ dv_str dv_tok_piece(const dv_tok *t, int32_t id);
 /* Flags of decoding. */
 enum {
     DV_DETOK_CONTROL = 1u << 0, /**< write control tokens as text; otherwise they are left out */
-    DV_DETOK_START = 1u << 1    /**< a text starts here (or after a control token): take back the space that encoding put there */
+    DV_DETOK_START = 1u << 1    /**< a text starts here: take back the space that encoding puts in front of one */
 };
 
-/** A stream of tokens becoming text; lives in the caller's memory. Nothing in it allocates but the growth of the output. */
+/** A stream of tokens becoming text; lives in the caller's memory. Nothing in it allocates but the growth of the
+ * output. */
 typedef struct dv_detok {
     const dv_tok *t;
     unsigned flags;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a vocabulary: tokens, types and scores out of the metadata, every length and value checked, and the table from
- * spelling to token. Spellings stay in the mapped file. */
+/* Opening a vocabulary: tokens, types and scores out of the metadata, every length and value checked, and the table
+ * from spelling to token. Spellings stay in the mapped file. */
 #include "tok/vocab.h"
 
 #include "base/err.h"
@@ -126,7 +126,8 @@ static int load_tokens(dv_tok *t, dv_err *err)
         if (!dv_gguf_kv_str(kv, i, &t->sym[i]))
             return dv_fail(err, DV_EFORMAT, "%s[%u] cannot be read", key, (unsigned)i);
         if (t->sym[i].n > DV__TOK_MAX_TEXT_LEN)
-            return dv_fail(err, DV_ELIMIT, "%s[%u] has %zu bytes (at most %d)", key, (unsigned)i, t->sym[i].n, (int)DV__TOK_MAX_TEXT_LEN);
+            return dv_fail(err, DV_ELIMIT, "%s[%u] has %zu bytes (at most %d)", key, (unsigned)i, t->sym[i].n,
+                           (int)DV__TOK_MAX_TEXT_LEN);
     }
     return 0;
 }
@@ -179,7 +180,8 @@ static int load_spm(dv_tok *t, dv_err *err)
     for (uint32_t i = 0; i < t->n_vocab; i++) {
         int b = dv__byte_token(t->sym[i]);
         if (t->type[i] == DV_TOK_BYTE && b < 0)
-            return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens[%u] is of the type byte, but \"%.*s\" is not of the form <0xNN>",
+            return dv_fail(err, DV_EFORMAT,
+                           "tokenizer.ggml.tokens[%u] is of the type byte, but \"%.*s\" is not of the form <0xNN>",
                            (unsigned)i, (int)DV_MIN(t->sym[i].n, (size_t)40), t->sym[i].p);
         if (b >= 0 && t->type[i] != DV_TOK_CONTROL && t->byte_sym[b] < 0)
             t->byte_sym[b] = (int32_t)i;
@@ -207,7 +209,8 @@ static int load_all(dv_tok *t, dv_err *err)
         return rc;
     t->spm = model.n == 5 && memcmp(model.p, "llama", 5) == 0;
     if (!t->spm && !(model.n == 4 && memcmp(model.p, "gpt2", 4) == 0))
-        return dv_fail(err, DV_EUNSUPPORTED, "tokenizer.ggml.model is \"%.*s\", which is not supported (supported: gpt2, llama)",
+        return dv_fail(err, DV_EUNSUPPORTED,
+                       "tokenizer.ggml.model is \"%.*s\", which is not supported (supported: gpt2, llama)",
                        (int)DV_MIN(model.n, (size_t)60), model.p);
     t->space_prefix = t->adds_bos = t->spm;
     if ((rc = load_tokens(t, err)) != 0 || (rc = build_table(t, err)) != 0 || (rc = load_types(t, err)) != 0)
@@ -278,7 +281,10 @@ int32_t dv_tok_role_id(const dv_tok *t, dv_tok_role role)
     return (unsigned)role < DV_TOK_ROLE_N ? t->role[role] : -1;
 }
 
-dv_tok_type dv_tok_type_of(const dv_tok *t, int32_t id) { return valid(t, id) ? (dv_tok_type)t->type[id] : (dv_tok_type)0; }
+dv_tok_type dv_tok_type_of(const dv_tok *t, int32_t id)
+{
+    return valid(t, id) ? (dv_tok_type)t->type[id] : (dv_tok_type)0;
+}
 
 bool dv_tok_is_control(const dv_tok *t, int32_t id)
 {

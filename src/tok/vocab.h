@@ -23,8 +23,8 @@ typedef struct dv__merge {
 
 typedef struct dv__pre dv__pre;
 
-/* Symbols are the tokens, 0..n_vocab-1, and behind them the spellings that only merges know: intermediate results that are
- * no tokens themselves. */
+/* Symbols are the tokens, 0..n_vocab-1, and behind them the spellings that only merges know: intermediate results that
+ * are no tokens themselves. */
 struct dv_tok {
     const dv_gguf *g;
     bool spm;
@@ -44,7 +44,7 @@ struct dv_tok {
     size_t slot_mask; /* of a table that is at most half full */
     uint64_t *power; /* [max_len + 1] powers of the hash base, for hashes of substrings */
     size_t max_len;  /* longest spelling that text can become */
-    uint8_t *joins;  /* [256][32] spm: bit (a, b): some token holds a character that ends in a before one that begins with b */
+    uint8_t *joins;  /* [256][32] spm: bit (a, b): in some token, a character ends in a and the next begins with b */
     char *extra;     /* spellings of symbols made by joining, bpe */
 
     int32_t byte_sym[256]; /* bpe: symbol of a byte; spm: its token, -1 if there is none */
@@ -62,7 +62,7 @@ struct dv_tok {
     char note[256];
 };
 
-/* Hash of a spelling: polynomial modulo 2^64, so that the hash of any stretch of a text follows from two prefix hashes. */
+/* Hash of a spelling: polynomial modulo 2^64, so that two prefix hashes give that of any stretch. */
 #define DV__HASH_BASE UINT64_C(0x9e3779b97f4a7c55)
 static inline uint64_t dv__hash_step(uint64_t h, char c) { return h * DV__HASH_BASE + (unsigned char)c + 1; }
 uint64_t dv__hash(const char *p, size_t n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Tokens that are matched as a whole before any merging: control, unknown and user-defined ones. They are kept in the order
- * of their bytes; a match narrows the range of candidates byte by byte, so a position costs no more than the longest token. */
+/* Tokens that are matched as a whole before any merging: control, unknown and user-defined ones. They are kept in the
+ * order of their bytes; a match narrows the range of candidates byte by byte, so a position costs no more than the
+ * longest token. */
 #include "tok/vocab.h"
 
 #include "base/err.h"
@@ -21,7 +22,8 @@ static int by_bytes(const void *a, const void *b, void *tok)
 
 static bool is_whole(const dv_tok *t, uint32_t id)
 {
-    return (t->type[id] == DV_TOK_CONTROL || t->type[id] == DV_TOK_USER || t->type[id] == DV_TOK_UNKNOWN) && t->sym[id].n > 0;
+    return (t->type[id] == DV_TOK_CONTROL || t->type[id] == DV_TOK_USER || t->type[id] == DV_TOK_UNKNOWN) &&
+           t->sym[id].n > 0;
 }
 
 int dv__whole_load(dv_tok *t, dv_err *err)
@@ -31,7 +33,8 @@ int dv__whole_load(dv_tok *t, dv_err *err)
         if (!is_whole(t, i))
             continue;
         if (t->sym[i].n > DV_TOK_MAX_SPECIAL)
-            return dv_fail(err, DV_ELIMIT, "tokenizer.ggml.tokens[%u] is a control or user-defined token of %zu bytes (at most %d)",
+            return dv_fail(err, DV_ELIMIT,
+                           "tokenizer.ggml.tokens[%u] is a control or user-defined token of %zu bytes (at most %d)",
                            (unsigned)i, t->sym[i].n, (int)DV_TOK_MAX_SPECIAL);
         t->flag[i] |= DV__TOK_WHOLE;
         n++;

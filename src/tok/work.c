@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Merging: a heap of candidate pairs over a linked list of symbols. Each merge adds at most two pairs, so a stretch of n
- * symbols costs O(n log n) whatever it holds. Pairs whose parts have changed are recognised when they come up. */
+/* Merging: a heap of candidate pairs over a linked list of symbols. Each merge adds at most two pairs, so a stretch of
+ * n symbols costs O(n log n) whatever it holds. Pairs whose parts have changed are recognised when they come up. */
 #include "tok/work.h"
 
 #include "base/num.h"
@@ -119,7 +119,7 @@ void dv__merge_all(const dv_tok *t, dv__work *w)
             heap_down(w->heap, w->n_heap, 0);
         int32_t left = (int32_t)(uint32_t)top.key;
         dv__sym *a = &w->sym[left];
-        /* Symbols only grow, and the right one goes only by merging into this left one: the same length is the same pair. */
+        /* Symbols only grow, and the right one goes only by merging into this left one: same length, same pair. */
         if (a->len == 0 || a->next < 0 || a->len + w->sym[a->next].len != top.len)
             continue;
         dv__sym *b = &w->sym[a->next];

@@ -12,7 +12,8 @@ typedef struct dv__sym {
     int32_t prev, next;
 } dv__sym;
 
-/* Two neighbours that may be merged. key orders them: what goes first in the upper half, the left one's place in the lower. */
+/* Two neighbours that may be merged. key orders them: what goes first in the upper half, the left one's place in the
+ * lower. */
 typedef struct dv__pair {
     uint64_t key;
     uint32_t len; /* of both: tells whether one of them has changed since */
@@ -46,7 +47,8 @@ void dv__merge_all(const dv_tok *t, dv__work *w);
 
 /* What two neighbours would merge into: false if nothing, else the symbol and the rank (lowest first). */
 bool dv__bpe_pair(const dv_tok *t, const dv__sym *left, const dv__sym *right, int32_t *out, uint32_t *rank);
-bool dv__spm_pair(const dv_tok *t, const dv__work *w, const dv__sym *left, const dv__sym *right, int32_t *out, uint32_t *rank);
+bool dv__spm_pair(const dv_tok *t, const dv__work *w, const dv__sym *left, const dv__sym *right, int32_t *out,
+                  uint32_t *rank);
 
 /* Append the tokens of s[0..n), which holds no token that is matched as a whole. */
 int dv__bpe_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err *err);

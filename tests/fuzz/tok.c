@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Tokenizers: a text for a small vocabulary, a vocabulary made from the input, or a GGUF file that has one. The first byte
- * chooses. Whatever comes out must be tokens, untrusted text must give no control token, and decoding gives valid UTF-8. */
+/* Tokenizers: a text for a small vocabulary, a vocabulary made from the input, or a GGUF file that has one. The first
+ * byte chooses. Whatever comes out must be tokens, untrusted text must give no control token, and decoding gives valid
+ * UTF-8. */
 #include "target.h"
 
 #include "../unit/vocab_make.h"
 
-static const char *const pres[] = {"default", "gpt-2", "llama-bpe", "qwen2", "qwen35", "deepseek-llm", "deepseek-coder", "deepseek-v3",
-                                   "smollm", "falcon", "tekken", "gpt-4o", "seed-coder", "bloom", "viking", "bailingmoe"};
+static const char *const pres[] = {"default",        "gpt-2",       "llama-bpe", "qwen2",     "qwen35", "deepseek-llm",
+                                   "deepseek-coder", "deepseek-v3", "smollm",    "falcon",    "tekken", "gpt-4o",
+                                   "seed-coder",     "bloom",       "viking",    "bailingmoe"};
 
 static void check_decode(const dv_tok *t, const dv_ids *ids)
 {
@@ -39,7 +41,8 @@ static void check_text(const dv_tok *t, const char *s, size_t n, bool bytes)
         int rc = dv_tok_encode(t, s, n, flags, &ids, &err);
         DV_FUZZ_CHECK(rc == err.code && (rc == 0 || ids.len == 0));
         if (rc == 0 && dv_tok_encode_parts(t, parts, 3, flags & DV_TOK_BOS_EOS, &again, &err) == 0)
-            DV_FUZZ_CHECK(ids.len == again.len && (ids.len == 0 || memcmp(ids.id, again.id, ids.len * sizeof *ids.id) == 0));
+            DV_FUZZ_CHECK(ids.len == again.len &&
+                          (ids.len == 0 || memcmp(ids.id, again.id, ids.len * sizeof *ids.id) == 0));
         size_t at = 0;
         for (size_t i = 0; i < ids.len; i++) {
             int32_t id = ids.id[i];
@@ -59,7 +62,8 @@ static void check_text(const dv_tok *t, const char *s, size_t n, bool bytes)
 
 static void add_usual(vm *v)
 {
-    static const char *const words[] = {"the", " ", "  ", "\n\n", "<think>", "in", "er", "0", "aa", "aaaa", "\xe4\xb8\xad"};
+    static const char *const words[] = {"the", " ", "  ", "\n\n", "<think>",     "in",
+                                        "er",  "0", "aa", "aaaa", "\xe4\xb8\xad"};
     vm_add(v, "<|im_start|>", DV_TOK_CONTROL, 0);
     vm_add(v, "<|im_end|>", DV_TOK_CONTROL, 0);
     for (size_t i = 0; i < DV_ARRAY_LEN(words); i++)
@@ -108,7 +112,10 @@ static void made_vocab(const uint8_t *p, const uint8_t *end)
         size_t at = 0;
         for (unsigned k = 0; k < len; k++) {
             unsigned b = take(&p, end);
-            at += b == 0 ? 0 : b < 0x80 || kind & 32 ? (text[i][at] = (char)b, (size_t)1) : (size_t)dv_utf8_encode(0x2500 + b, text[i] + at);
+            if (b != 0 && (b < 0x80 || (kind & 32)))
+                text[i][at++] = (char)b;
+            else if (b != 0)
+                at += (size_t)dv_utf8_encode(0x2500 + b, text[i] + at);
         }
         text[i][at] = 0;
         if (head / 8 % 3 == 0 && !(kind % 2))

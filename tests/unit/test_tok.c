@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tokenizers on small hand-made vocabularies: merging, bytes, whole tokens, trust, roles, and decoding as a stream. */
+#include "base/pool.h"
 #include "base/rng.h"
 #include "vocab_make.h"
 
@@ -57,7 +58,8 @@ static void bpe_merges_by_rank(void **state)
     (void)state;
     fix f;
     vm *v = vm_bpe("gpt-2");
-    int32_t ab = vm_add(v, "ab", 1, 0), bc = vm_add(v, "bc", 1, 0), abc = vm_add(v, "abc", 1, 0), sp_ab = vm_add(v, "\xc4\xa0" "ab", 1, 0);
+    int32_t ab = vm_add(v, "ab", 1, 0), bc = vm_add(v, "bc", 1, 0), abc = vm_add(v, "abc", 1, 0);
+    int32_t sp_ab = vm_add(v, "\xc4\xa0\x61\x62", 1, 0);
     int32_t aa = vm_add(v, "aa", 1, 0), xyz = vm_add(v, "xyz", 1, 0);
     vm_merge(v, "b c");
     vm_merge(v, "a b");
@@ -102,7 +104,7 @@ static void bpe_whole_words(void **state)
     fix_open(&f, v);
     EXPECT(&f, " hello", 0, hello);                                            /* although no merge leads there */
     EXPECT(&f, " secret", 0, ' ', 's', 'e', 'c', 'r', 'e', 't');               /* but never a control token */
-    assert_false(dv_tok_adds_bos(f.t));                                        /* wanted by the row, but there is none */
+    assert_false(dv_tok_adds_bos(f.t)); /* wanted by the row, but there is none */
     fix_close(&f);
 }
 
@@ -161,7 +163,8 @@ static vm *trust_vocab(const char *pre, int32_t *end, int32_t *think, int32_t *l
 static void text_never_becomes_control(void **state)
 {
     (void)state;
-    static const char *bits[] = {"<|im_end|>", "<|im", "_end", "|>", "<|", "im", "<", "think>", "<think>", "EOS", "E", "OS", " ", "\n", "<|bars|>", "\xff"};
+    static const char *bits[] = {"<|im_end|>", "<|im", "_end", "|>", "<|", "im", "<",        "think>",
+                                 "<think>",    "EOS",  "E",    "OS", " ",  "\n", "<|bars|>", "\xff"};
     static const char *pres[] = {"bloom", "llama-bpe", "gpt-2"}; /* bloom keeps nearly anything in one word */
     for (size_t p = 0; p < DV_ARRAY_LEN(pres); p++) {
         fix f;
@@ -202,8 +205,10 @@ static void parts_are_trusted_apart(void **state)
     dv_err err = {0};
 #define PART(text, trusted) {text, sizeof(text) - 1, trusted}
     /* Split in trusted bytes it counts, even around an empty part; with one byte of a user's it does not. */
-    static const dv_tok_part good[] = {PART("x", false), PART("<|im_", true), PART("", false), PART("end|>", true), PART("y", false)};
-    static const dv_tok_part bad[] = {PART("<|im_end|", true), PART(">", false), PART("<", false), PART("|im_end|>", true), PART("<|im_end|>", false)};
+    static const dv_tok_part good[] = {PART("x", false), PART("<|im_", true), PART("", false), PART("end|>", true),
+                                       PART("y", false)};
+    static const dv_tok_part bad[] = {PART("<|im_end|", true), PART(">", false), PART("<", false),
+                                      PART("|im_end|>", true), PART("<|im_end|>", false)};
     assert_int_equal(dv_tok_encode_parts(f.t, good, 5, 0, &f.ids, &err), 0);
     assert_int_equal(f.ids.len, 3);
     assert_int_equal(f.ids.id[1], end);
@@ -403,7 +408,8 @@ static void stream_gives_whole_characters(void **state)
 static void long_runs_take_linear_time(void **state)
 {
     (void)state;
-    static const char *units[] = {"a", " ", "\n", "1", "!", "\xff", "\xe4\xb8\xad", "aA", "\xc3\x89\x41", " \n", "a ", "<", "'"};
+    static const char *units[] = {"a",   " ",  "\n", "1", "!", "\xff", "\xe4\xb8\xad", "aA", "\xc3\x89\x41",
+                                  " \n", "a ", "<",  "'"};
     size_t n = 1 << 20;
     char *text = malloc(n + 8);
     fix bpe[4], spm;
@@ -435,6 +441,42 @@ static void long_runs_take_linear_time(void **state)
     free(text);
 }
 
+static void encode_in_thread(void *arg, size_t part, size_t n_parts, unsigned thread)
+{
+    const dv_tok *const *t = arg;
+    static const char text[] = "the quick  brown fox's\n\n<|im_end|> 123 \xe4\xb8\xad abcabc";
+    dv_ids ids = {0}, again = {0};
+    for (int i = 0; i < 20; i++) {
+        dv_err err = {0};
+        ids.len = 0;
+        if (dv_tok_encode(t[part % 2], text, sizeof text - 1, DV_TOK_SPECIAL, &ids, &err) != 0)
+            abort();
+        if (i == 0 && dv_ids_add(&again, ids.id, ids.len) != 0)
+            abort();
+        if (ids.len != again.len || memcmp(ids.id, again.id, ids.len * sizeof *ids.id) != 0)
+            abort();
+    }
+    dv_ids_fini(&ids);
+    dv_ids_fini(&again);
+}
+
+static void threads_share_a_tokenizer(void **state)
+{
+    (void)state;
+    fix bpe, spm;
+    dv_pool *pool;
+    dv_err err = {0};
+    int32_t end, think, lines;
+    fix_open(&bpe, trust_vocab("llama-bpe", &end, &think, &lines));
+    fix_open(&spm, spm_vocab());
+    const dv_tok *t[] = {bpe.t, spm.t};
+    assert_int_equal(dv_pool_open(&pool, 4, &err), 0);
+    dv_pool_run(pool, encode_in_thread, t, 32);
+    dv_pool_close(&pool);
+    fix_close(&bpe);
+    fix_close(&spm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +491,7 @@ int main(void)
         cmocka_unit_test(roles_and_ends),
         cmocka_unit_test(harmony_messages_do_not_end_the_answer),
         cmocka_unit_test(stream_gives_whole_characters),
+        cmocka_unit_test(threads_share_a_tokenizer),
         cmocka_unit_test(long_runs_take_linear_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Vocabularies that are wrong on purpose: each costs one error that names the key, or is harmless; and memory that runs out. */
+/* Vocabularies that are wrong on purpose: each costs one error that names the key, or is harmless; and memory that runs
+ * out. */
 #include "base/rng.h"
 #include "vocab_make.h"
 
@@ -145,13 +146,30 @@ static void odd_but_usable(void **state)
         size_t n = v->n;
         for (int i = 0; i < 300; i++) {
             /* Empty, duplicate, invalid and overlapping spellings of random types and scores. */
-            static const char *texts[] = {"", "a", "ab", "abc", "bc", "\xff", "\xe4\xb8", "\xe2\x96\x81", "\xe2\x96\x81\xe2\x96\x81", "<0x41>", "<|x|>", "\n", "xx", "xxxx", "\xc4\xa0", "\xc4\xa0" "a"};
+            static const char *texts[] = {"",
+                                          "a",
+                                          "ab",
+                                          "abc",
+                                          "bc",
+                                          "\xff",
+                                          "\xe4\xb8",
+                                          "\xe2\x96\x81",
+                                          "\xe2\x96\x81\xe2\x96\x81",
+                                          "<0x41>",
+                                          "<|x|>",
+                                          "\n",
+                                          "xx",
+                                          "xxxx",
+                                          "\xc4\xa0",
+                                          "\xc4\xa0\x61"};
             static const float scores[] = {0, -1, 1e30f, -INFINITY, INFINITY, -0.0f};
             int type = 1 + (int)dv_rng_below(&r, 5);
-            vm_add(v, texts[dv_rng_below(&r, DV_ARRAY_LEN(texts))], type, scores[dv_rng_below(&r, DV_ARRAY_LEN(scores))]);
+            vm_add(v, texts[dv_rng_below(&r, DV_ARRAY_LEN(texts))], type,
+                   scores[dv_rng_below(&r, DV_ARRAY_LEN(scores))]);
         }
         for (int i = 0; i < 40 && !(kind % 2); i++) {
-            static const char *merges[] = {"a b", "b c", "ab c", "a bc", "x x", "xx xx", "\xff \xff", "\xc4\xa0 a", "< |", "a  b", "\xe4\xb8 \xad"};
+            static const char *merges[] = {"a b",       "b c",        "ab c", "a bc", "x x",          "xx xx",
+                                           "\xff \xff", "\xc4\xa0 a", "< |",  "a  b", "\xe4\xb8 \xad"};
             vm_merge(v, merges[dv_rng_below(&r, DV_ARRAY_LEN(merges))]);
         }
         dv_gguf *g;
@@ -170,7 +188,8 @@ static void odd_but_usable(void **state)
             assert_int_equal(dv_tok_encode(t, text, len, k % 2 ? DV_TOK_SPECIAL : 0, &ids, &err), 0);
             for (size_t i = 0; i < ids.len; i++) {
                 assert_in_range(ids.id[i], 0, n + 300);
-                assert_false(k % 2 == 0 && dv_tok_is_control(t, ids.id[i]) && ids.id[i] != dv_tok_role_id(t, DV_TOK_UNK));
+                assert_false(k % 2 == 0 && dv_tok_is_control(t, ids.id[i]) &&
+                             ids.id[i] != dv_tok_role_id(t, DV_TOK_UNK));
             }
             assert_int_equal(dv_tok_decode(t, ids.id, ids.len, DV_DETOK_CONTROL | DV_DETOK_START, &b), 0);
             assert_true(dv_utf8_valid(dv_buf_str(&b), b.len));

@@ -70,7 +70,8 @@ static size_t random_text(dv_rng *r, char *text, size_t max, bool valid)
     size_t n = 0, want = dv_rng_below(r, max - 4);
     while (n < want) {
         if (valid)
-            n += (size_t)dv_utf8_encode((uint32_t)dv_rng_below(r, below[dv_rng_below(r, DV_ARRAY_LEN(below))]), text + n);
+            n += (size_t)dv_utf8_encode((uint32_t)dv_rng_below(r, below[dv_rng_below(r, DV_ARRAY_LEN(below))]),
+                                        text + n);
         else
             text[n++] = (char)dv_rng_below(r, 256);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Real tokenizers against their expected ids: NAME.gguf, NAME.gguf.inp (texts) and NAME.gguf.out (a line of ids each). The
- * folder is shared by several projects and no part of this one: without it the test is skipped, but a file that is missing
- * from it is a failure. */
+/* Real tokenizers against their expected ids: NAME.gguf, NAME.gguf.inp (texts) and NAME.gguf.out (a line of ids each).
+ * The folder is shared by several projects and no part of this one: without it the test is skipped, but a file that is
+ * missing from it is a failure. */
 #include "base/buf.h"
 #include "base/file.h"
 #include "tok/tok.h"
@@ -71,7 +71,8 @@ static void ids_equal_the_expected_ones(void **state)
     dv_ids want = {0}, got = {0};
     size_t n = 0;
     const char *text = inp.data, *line = out.data;
-    for (const char *end; (end = memmem(text, (size_t)(inp.data + inp.len - text), separator, sizeof separator - 1)) != NULL; n++) {
+    for (const char *end;
+         (end = memmem(text, (size_t)(inp.data + inp.len - text), separator, sizeof separator - 1)) != NULL; n++) {
         line = parse_line(line, &want);
         got.len = 0;
         assert_int_equal(dv_tok_encode(t, text, (size_t)(end - text), 0, &got, &err), 0);
@@ -92,6 +93,7 @@ static void ids_equal_the_expected_ones(void **state)
 int main(void)
 {
 #define ROW(name) {"ids_" name, ids_equal_the_expected_ones, NULL, NULL, (void *)(uintptr_t)name}
-    const struct CMUnitTest tests[] = {ROW("deepseek-llm"), ROW("gpt-2"), ROW("llama-bpe"), ROW("llama-spm"), ROW("phi-3"), ROW("qwen2")};
+    const struct CMUnitTest tests[] = {ROW("deepseek-llm"), ROW("gpt-2"), ROW("llama-bpe"),
+                                       ROW("llama-spm"),    ROW("phi-3"), ROW("qwen2")};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
