@@ -34,6 +34,8 @@ static bool has_system(const dv_talk *t) { return t->n > 0 && strcmp(t->messages
 
 static void drop(dv_talk *t, size_t from, size_t to)
 {
+    if (from == to)
+        return;
     for (size_t i = from; i < to; i++)
         dv_free((void *)t->messages[i].content);
     memmove(t->messages + from, t->messages + to, (t->n - to) * sizeof *t->messages);

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const root = new URL('../..', import.meta.url).pathname;
+export const root = new URL('../..', import.meta.url).pathname;
 export const drover = process.env.DROVER ?? join(root, 'build', 'drover');
 export const model = join(root, 'models', 'pocket-dictionary.gguf');
 

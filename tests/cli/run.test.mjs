@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import test from 'node:test';
-import { drover, fails, json, model, ok, run, shell } from './helper.mjs';
+import { drover, fails, json, model, ok, root, run, shell } from './helper.mjs';
 
 const m = ['-m', model];
 const ask = (prompt, ...more) => ok(['run', ...m, '-p', prompt, '--temp', '0', ...more]);
@@ -20,6 +20,7 @@ test('the pocket dictionary answers; timings go to standard error', () => {
 });
 
 test('without -m the model that ships with drover is found', () => {
+    if (!drover.startsWith(root)) return; /* a build folder elsewhere */
     assert.equal(ok(['run', '-p', 'What is a llama?', '--temp', '0'], '', { cwd: '/' }), llama);
 });
 
