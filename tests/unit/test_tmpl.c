@@ -5,6 +5,7 @@
 #include "tok/chat.h"
 #include "tok/tmpl.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -543,6 +544,38 @@ static void chat_allocations_may_fail(void **state)
     assert_true(done);
 }
 
+/* One parsed template and one context, many threads. */
+static void *render_many(void *arg)
+{
+    const void *const *p = arg;
+    for (int i = 0; i < 200; i++) {
+        dv_buf out;
+        dv_buf_init(&out, 0);
+        if (dv_tmpl_render(p[0], p[1], NULL, &out, NULL, NULL) != 0 || strcmp(dv_buf_str(&out), "USER: a<|x|>b;ASSISTANT: yo;") != 0)
+            return arg;
+        dv_buf_fini(&out);
+    }
+    return NULL;
+}
+
+static void threads_share_a_template(void **state)
+{
+    fix *f = *state;
+    dv_tmpl *t = NULL;
+    static const char src[] = "{% for m in messages %}{{ m.role | upper }}: {{ m.content }};{% endfor %}";
+    assert_int_equal(dv_tmpl_parse(&t, src, sizeof src - 1, NULL, NULL), 0);
+    const void *arg[2] = {t, f->ctx};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, render_many, arg), 0);
+    for (int i = 0; i < 4; i++) {
+        void *bad;
+        pthread_join(threads[i], &bad);
+        assert_null(bad);
+    }
+    dv_tmpl_free(&t);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -551,7 +584,7 @@ int main(void)
         T(steps_are_bounded), T(names_cost_steps), T(ranges_are_bounded), T(nesting_of_source_is_bounded), T(long_chains_are_bounded),
         T(recursion_is_bounded), T(output_is_bounded), T(memory_is_bounded), T(nothing_but_data_is_reachable), T(errors_say_where),
         T(origins_are_kept), T(untrusted_stays_untrusted), T(json_is_bounded_and_strict), T(any_bytes_pass),
-        T(chat_without_template_is_chatml), T(chat_uses_the_tool_template), T(chat_vouches_for_known_roles),
+        T(chat_without_template_is_chatml), T(chat_uses_the_tool_template), T(chat_vouches_for_known_roles), T(threads_share_a_template),
         cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(chat_allocations_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
