@@ -101,9 +101,9 @@ typedef struct dv_sampling {
     float repeat_penalty;    /**< > 0, 1: off; divides positive and multiplies negative logits of seen tokens */
     float presence_penalty;  /**< [-2, 2], 0: off */
     float frequency_penalty; /**< [-2, 2], 0: off */
-    uint32_t penalty_last_n; /**< tokens the penalties look back; 64 */
-    uint64_t seed;           /**< same seed, same text */
-    const dv_logit_bias *bias; /**< borrowed while the session lives */
+    uint32_t penalty_last_n; /**< tokens, of prompt and answer, that the penalties look back; at most 65536; 64 */
+    uint64_t seed;           /**< same seed, same text; 0 */
+    const dv_logit_bias *bias; /**< [n_bias], copied; of several for one token the sum counts */
     size_t n_bias;
 } dv_sampling;
 

@@ -8,13 +8,14 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/select.h"
+#include "engine/weight.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUM_BLOCK = 1024, MIN_CAND = 256 };
+enum { MIN_CAND = 256 };
 
 /* Set-up. */
 
@@ -220,32 +221,6 @@ static void offer(dv_sampler *s, uint32_t id, float logit, float *bound)
     s->cand[s->n_cand++] = (dv_sampler_cand){.id = id, .key = logit, .p = 1};
 }
 
-/* exp(x) for x in [-87, 0] to about 2 units in the last place, 0 for any other x and for NaN. Straight code that computes first and
- * masks at the end, so that loops over it become vector code. Cody-Waite reduction, Taylor polynomial on [-ln 2 / 2, ln 2 / 2]. */
-DV_INLINE float exp_weight(float x)
-{
-    int32_t keep = -(int32_t)((x >= -87.0f) & (x <= 0.0f));
-    union {
-        float f;
-        int32_t i;
-    } arg = {.f = x}, scale, result;
-    arg.i &= keep;
-    float n = (arg.f * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to an integer */
-    float r = (arg.f - n * 0.693359375f) + n * 2.12194440e-4f;
-    float y = 1.0f / 5040;
-    y = y * r + 1.0f / 720;
-    y = y * r + 1.0f / 120;
-    y = y * r + 1.0f / 24;
-    y = y * r + 1.0f / 6;
-    y = y * r + 0.5f;
-    y = y * r + 1.0f;
-    y = y * r + 1.0f;
-    scale.i = ((int32_t)n + 127) * (1 << 23);
-    result.f = y * scale.f;
-    result.i &= keep;
-    return result.f;
-}
-
 /* With top-k: the k best tokens with their weights. */
 static void gather_top_k(dv_sampler *s, const float *logits)
 {
@@ -262,7 +237,7 @@ static void gather_top_k(dv_sampler *s, const float *logits)
     for (size_t i = 0; i < s->n_cand; i++)
         max = DV_MAX(max, s->cand[i].key);
     for (size_t i = 0; i < s->n_cand; i++)
-        s->cand[i].p = exp_weight((s->cand[i].key - max) / s->cfg.temperature);
+        s->cand[i].p = dv__weight((s->cand[i].key - max) / s->cfg.temperature);
 }
 
 /* Largest logit with bias and penalties; -infinity if no token is usable. */
@@ -291,66 +266,69 @@ static void gather_min_p(dv_sampler *s, const float *logits, float max)
     s->n_cand = 0;
     for (uint32_t i = 0; i < s->n_mods; i++)
         if (s->mods[i].logit >= bound)
-            s->cand[s->n_cand++] = (dv_sampler_cand){.id = s->mods[i].id, .p = exp_weight((s->mods[i].logit - max) / c->temperature)};
+            s->cand[s->n_cand++] = (dv_sampler_cand){.id = s->mods[i].id, .p = dv__weight((s->mods[i].logit - max) / c->temperature)};
     for (uint32_t i = dv__select_next(logits, 0, n, bound); i < n; i = dv__select_next(logits, i + 1, n, bound))
         if (!is_mod(s, i))
-            s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .p = exp_weight((clamp_inf(logits[i]) - max) / c->temperature)};
+            s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .p = dv__weight((clamp_inf(logits[i]) - max) / c->temperature)};
 }
 
 /* Without top-k: s->weight for the whole vocabulary. */
 static void weigh_all(dv_sampler *s, const float *logits, float max)
 {
-    float *w = s->weight;
-    const float t = s->cfg.temperature;
-    const uint32_t n_vocab = s->n_vocab;
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        float l = logits[i];
-        l = l > FLT_MAX ? FLT_MAX : l;
-        w[i] = exp_weight((l - max) / t);
-    }
+    dv__weights_fill(s->weight, logits, s->n_vocab, max, s->cfg.temperature);
     for (uint32_t i = 0; i < s->n_mods; i++)
-        w[s->mods[i].id] = exp_weight((s->mods[i].logit - max) / t);
+        s->weight[s->mods[i].id] = dv__weight((s->mods[i].logit - max) / s->cfg.temperature);
 }
 
-/* Sum of the weights that are at least bound, in a fixed order of additions. */
-static double sum_weights(const float *w, uint32_t n, float bound)
+/* Mean of ln weight over all tokens, each with its probability: ln total minus the entropy. */
+static double mean_log_weights(const dv_sampler *s, const float *logits, float max, double total)
 {
-    double total = 0;
-    for (uint32_t i = 0; i < n; i += SUM_BLOCK) {
-        float lane[16] = {0};
-        uint32_t end = DV_MIN(n - i, (uint32_t)SUM_BLOCK), j = 0;
-        for (; j + 16 <= end; j += 16)
-            for (uint32_t k = 0; k < 16; k++)
-                lane[k] += w[i + j + k] >= bound ? w[i + j + k] : 0.0f;
-        for (; j < end; j++)
-            lane[j % 16] += w[i + j] >= bound ? w[i + j] : 0.0f;
-        for (uint32_t k = 0; k < 16; k++)
-            total += (double)lane[k];
+    const float t = s->cfg.temperature;
+    double sum = dv__weights_sum_log(s->weight, logits, s->n_vocab, max, t);
+    for (uint32_t i = 0; i < s->n_mods; i++) { /* these have another logit than the one just used */
+        uint32_t id = s->mods[i].id;
+        double wrong = (double)dv__weight_log(logits[id], max, t), right = (double)dv__weight_log(s->mods[i].logit, max, t);
+        sum += (double)s->weight[id] * (right - wrong);
     }
-    return total;
+    return sum / total;
 }
 
-/* Without top-k: collect what the filters can keep; returns the weight of all tokens. */
-static double gather_weights(dv_sampler *s)
+/* Without top-k: the candidates are the weights from lo to hi. */
+static void gather_between(dv_sampler *s, float lo, float hi)
+{
+    const float *w = s->weight;
+    s->n_cand = 0;
+    for (uint32_t i = dv__select_next(w, 0, s->n_vocab, lo); i < s->n_vocab; i = dv__select_next(w, i + 1, s->n_vocab, lo))
+        if (w[i] <= hi)
+            s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .key = w[i], .p = w[i]};
+}
+
+/* Without top-k and typical-p: what top-p and min-p can keep. */
+static void gather_likely(dv_sampler *s, double total)
 {
     const dv_sampling *c = &s->cfg;
-    const float *w = s->weight;
-    double total = sum_weights(w, s->n_vocab, 0);
-    float bound = FLT_MIN;
-    if (c->typical_p == 1) {
-        if (c->min_p > bound)
-            bound = c->min_p; /* the largest weight is 1 */
-        if (c->top_p < 1) {
-            float t = 1.0f / 64; /* the few above this are nearly always enough */
-            while (t > bound && sum_weights(w, s->n_vocab, t) < (double)c->top_p * total)
-                t /= 16;
-            bound = DV_MAX(bound, t);
+    float bound = DV_MAX(c->min_p, FLT_MIN); /* the largest weight is 1 */
+    if (c->top_p < 1) {
+        float t = 1.0f / 64; /* the few above this are nearly always enough */
+        while (t > bound && dv__weights_sum(s->weight, s->n_vocab, t) < (double)c->top_p * total)
+            t /= 16;
+        bound = DV_MAX(bound, t);
+    }
+    gather_between(s, bound, 1);
+}
+
+/* Without top-k: what typical-p can keep, the weights w with |ln w - mean_log| below the smallest tried bound that is enough. */
+static void gather_typical(dv_sampler *s, double total, double mean_log)
+{
+    double want = (double)s->cfg.typical_p * total * (1 + 1e-6);
+    for (double reach = 0.5; reach < 200; reach *= 2) {
+        float lo = (float)fmax(exp(mean_log - reach), (double)FLT_MIN), hi = (float)fmin(exp(mean_log + reach), 1);
+        if (dv__weights_sum(s->weight, s->n_vocab, lo) - dv__weights_sum(s->weight, s->n_vocab, nextafterf(hi, 2)) >= want) {
+            gather_between(s, lo, hi);
+            return;
         }
     }
-    s->n_cand = 0;
-    for (uint32_t i = dv__select_next(w, 0, s->n_vocab, bound); i < s->n_vocab; i = dv__select_next(w, i + 1, s->n_vocab, bound))
-        s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .key = w[i], .p = w[i]};
-    return total;
+    gather_between(s, FLT_MIN, 1);
 }
 
 /* Filters. */
@@ -363,18 +341,19 @@ static double sum_cand(const dv_sampler *s)
     return total;
 }
 
-/* Locally typical sampling: Meister et al. 2022, section 3. */
-static double filter_typical(dv_sampler *s, double total)
+static double mean_log_cand(const dv_sampler *s, double total)
 {
-    double entropy = 0, log_total = log(total);
-    for (size_t i = 0; i < s->n_cand; i++) {
-        dv_sampler_cand *c = &s->cand[i];
-        c->key = c->p > 0 ? (float)(log_total - (double)logf(c->p)) : INFINITY; /* -ln p */
-        if (c->p > 0)
-            entropy += (double)c->p / total * (double)c->key;
-    }
+    double sum = 0;
     for (size_t i = 0; i < s->n_cand; i++)
-        s->cand[i].key = -fabsf(s->cand[i].key - (float)entropy);
+        sum += s->cand[i].p > 0 ? (double)s->cand[i].p * (double)logf(s->cand[i].p) : 0;
+    return sum / total;
+}
+
+/* Locally typical sampling: Meister et al. 2022, section 3. With p = w / total, |-ln p - entropy| is |ln w - mean of ln w|. */
+static double filter_typical(dv_sampler *s, double total, double mean_log)
+{
+    for (size_t i = 0; i < s->n_cand; i++)
+        s->cand[i].key = s->cand[i].p > 0 ? -fabsf(logf(s->cand[i].p) - (float)mean_log) : -INFINITY;
     s->n_cand = dv__select_mass(s->cand, s->n_cand, (double)s->cfg.typical_p * total);
     for (size_t i = 0; i < s->n_cand; i++)
         s->cand[i].key = s->cand[i].p;
@@ -393,10 +372,9 @@ static void filter_min_p(dv_sampler *s)
     s->n_cand = n;
 }
 
-static void filter(dv_sampler *s, double total)
+/* The filters after typical-p; total is the weight that top-p is a part of. */
+static void filter_likely(dv_sampler *s, double total)
 {
-    if (s->cfg.typical_p < 1)
-        total = filter_typical(s, total);
     if (s->cfg.top_p < 1)
         s->n_cand = dv__select_mass(s->cand, s->n_cand, (double)s->cfg.top_p * total);
     if (s->cfg.min_p > 0)
@@ -421,38 +399,15 @@ static uint32_t draw_cand(dv_sampler *s)
     return id;
 }
 
-static uint32_t draw_weights(dv_sampler *s)
-{
-    const float *w = s->weight;
-    double point = dv_rng_double(&s->rng) * sum_weights(w, s->n_vocab, 0), sum = 0;
-    uint32_t id = 0, i = 0;
-    for (; i < s->n_vocab; i += SUM_BLOCK) { /* pass over whole blocks first */
-        double block = sum_weights(w + i, DV_MIN(s->n_vocab - i, (uint32_t)SUM_BLOCK), 0);
-        if (sum + block > point)
-            break;
-        sum += block;
-    }
-    if (i >= s->n_vocab) {
-        i = 0; /* rounding: fall back to the last token with weight */
-        sum = -INFINITY;
-    }
-    for (; i < s->n_vocab; i++) {
-        if (!(w[i] > 0))
-            continue;
-        id = i;
-        sum += (double)w[i];
-        if (sum > point)
-            break;
-    }
-    return id;
-}
-
 static bool draw_top_k(dv_sampler *s, const float *logits, uint32_t *id)
 {
     gather_top_k(s, logits);
     if (s->n_cand == 0)
         return false;
-    filter(s, sum_cand(s));
+    double total = sum_cand(s);
+    if (s->cfg.typical_p < 1)
+        total = filter_typical(s, total, mean_log_cand(s, total));
+    filter_likely(s, total);
     *id = draw_cand(s);
     return true;
 }
@@ -471,10 +426,18 @@ static bool draw_all(dv_sampler *s, const float *logits, uint32_t *id)
     }
     weigh_all(s, logits, max);
     if (c->top_p == 1 && c->typical_p == 1) {
-        *id = draw_weights(s);
+        *id = dv__weights_draw(s->weight, s->n_vocab, dv_rng_double(&s->rng));
         return true;
     }
-    filter(s, gather_weights(s));
+    double total = dv__weights_sum(s->weight, s->n_vocab, 0);
+    if (c->typical_p < 1) {
+        double mean_log = mean_log_weights(s, logits, max, total);
+        gather_typical(s, total, mean_log);
+        total = filter_typical(s, total, mean_log);
+    } else {
+        gather_likely(s, total);
+    }
+    filter_likely(s, total);
     *id = draw_cand(s);
     return true;
 }
