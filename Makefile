@@ -30,9 +30,10 @@ test:
 	@tools/setup.sh test
 	@exec tools/run-tests.sh
 
-compare: build
+compare:
 	@tools/setup.sh compare
-	@exec tests/peer/run.sh
+	@tools/build.sh build-test --set -Dtests=true
+	@DV_BUILD='$(CURDIR)/build-test' exec tests/peer/run.sh
 
 bench: build
 	@tools/setup.sh bench

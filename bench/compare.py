@@ -150,8 +150,8 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--build", default=os.path.join(TOP, "build"))
     ap.add_argument("--drover", help="the program to measure (default: drover in the build folder)")
-    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build/peer/llama")), help="folder made by tests/peer/setup.sh")
-    ap.add_argument("--models", default=os.environ.get("DV_BENCH_MODELS", os.path.join(TOP, "build/bench")),
+    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build-peer/llama")), help="folder made by tests/peer/setup.sh")
+    ap.add_argument("--models", default=os.environ.get("DV_BENCH_MODELS", os.path.join(TOP, "build-bench")),
                     help="folder with SHAPE-QUANT.gguf; what is missing is written there")
     ap.add_argument("--only", default=",".join(MODELS), help="comma-separated SHAPE:QUANT")
     ap.add_argument("--threads", type=int, default=2)

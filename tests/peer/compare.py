@@ -113,7 +113,7 @@ def compare_questions(peer, build, count):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--build", default=os.path.join(TOP, "build"), help="Meson build folder (default: build)")
-    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build/peer/llama")), help="folder made by setup.sh")
+    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build-peer/llama")), help="folder made by setup.sh")
     ap.add_argument("--shapes", default=",".join(cases.SHAPES), help="comma-separated; empty: none")
     ap.add_argument("--quants", default=",".join(cases.QUANTS))
     ap.add_argument("--no-questions", action="store_true")

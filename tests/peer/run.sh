@@ -1,12 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Set up the peer if it is missing, then compare drover with it: token ids, then predictions and answers.
-# usage: tests/peer/run.sh [options of compare.py, see --help]      DV_PEER: the peer's folder
+# Set up the peers if they are missing, then compare drover with them: token ids, predictions and answers with llama.cpp, chat templates
+# with @huggingface/jinja. The exit status is 0 only if every comparison passed.
+# usage: tests/peer/run.sh [options of compare.py, see --help]      DV_PEER: llama.cpp's folder; DV_BUILD: the build to compare
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-export DV_PEER="${DV_PEER:-$here/../../build/peer/llama}"
+top=$here/../..
+export DV_PEER="${DV_PEER:-$top/build-peer/llama}"
+build=${DV_BUILD:-$top/build}
 "$here/setup.sh"
 code=0
-python3 "$here/tokenize.py" || code=1
-python3 "$here/compare.py" "$@" || code=1
+echo "== token ids"
+python3 "$here/tokenize.py" --drover "$build/drover" || code=1
+echo "== predictions and answers"
+python3 "$here/compare.py" --build "$build" "$@" || code=1
+echo "== chat templates"
+"$here/templates/run.sh" "$build" || code=1
 exit $code

