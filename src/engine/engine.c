@@ -38,7 +38,7 @@ static char *copy_str(const dv_gguf *g, const char *key)
 
 static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
 {
-    int rc = dv_model_open(&e->model, e->gguf, o->ctx, err);
+    int rc = dv_model_open(&e->model, e->gguf, o->ctx != 0 ? o->ctx : (uint32_t)CTX_DEFAULT, err);
     if (rc != 0)
         return rc;
     const dv_hparams *hp = &e->model->hp;

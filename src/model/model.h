@@ -54,7 +54,7 @@ typedef struct dv_model {
 
 /**
  * Bind a model to an open file, which must outlive it.
- * @param n_ctx  positions a sequence will hold (LongRoPE chooses its factors by it); 0: n_ctx_train
+ * @param n_ctx  most positions a sequence will hold (LongRoPE chooses its factors by it); 0: n_ctx_train
  * Errors: DV_EUNSUPPORTED (architecture, tensor type: both named), DV_EFORMAT (key or tensor named), DV_ENOMEM.
  */
 int dv_model_open(dv_model **out, const dv_gguf *g, uint32_t n_ctx, dv_err *err);
