@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Checks on every text file of the repository: the first line of sources names the licence, no path of somebody's machine, no line with
-blanks at its end, no tabs, a line feed at the end.
+blanks at its end, no tabs, a line feed at the end; links
+in Markdown lead to files.
 
 usage: tree.py ROOT"""
 import pathlib
@@ -39,6 +40,12 @@ def check(name, text):
             yield f"{n}: a tab"
 
 
+def check_links(path, text):
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" not in target and not (path.parent / target).exists():
+            yield f" link to {target}, which does not exist"
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     bad = []
@@ -48,7 +55,10 @@ def main():
         if DATA.match(name) or b"\0" in data:
             continue
         try:
-            bad += [f"{name}:{problem}" for problem in check(name, data.decode())]
+            text = data.decode()
+            bad += [f"{name}:{problem}" for problem in check(name, text)]
+            if path.suffix == ".md":
+                bad += [f"{name}:{problem}" for problem in check_links(path, text)]
         except UnicodeDecodeError:
             bad.append(f"{name}: not UTF-8")
     print("\n".join(bad))
