@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The built programs on emulated older CPUs: without AVX (an instruction of a higher level that leaked into code for everyone is an
-# illegal instruction there) and with AVX2 only. Needs QEMU's user-mode emulation; about four minutes of CPU time, so it is not part of
-# the default tests.
+# The built programs on emulated older CPUs: without AVX (an instruction of a higher level that leaked into code for
+# everyone is an illegal instruction there) and with AVX2 only. Needs QEMU's user-mode emulation; about four minutes of
+# CPU time, so it is not part of the default tests.
 # usage: tests/checkasm/qemu.sh [BUILD]   (default: build)      exit status: 0 passed, 1 failed, 77 skipped
 set -u
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Attention over one head's KV page, and softmax, AVX2 + FMA + F16C. Up to six query rows share each loaded and widened vector of K
- * or V. */
+/* Attention over one head's KV page, and softmax, AVX2 + FMA + F16C. Up to six query rows share each loaded and widened
+ * vector of K or V. */
 #include "kern/kern.h"
 #include "kern/x86/avx2.h"
 #include "kern/x86/math_avx2.h"
@@ -76,8 +76,8 @@ DV_INLINE void scores_q8(const float *q, size_t ldq, uint32_t hd, const uint8_t 
     }
 }
 
-DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s, size_t lds, bool q8,
-                           unsigned n_q)
+DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s,
+                           size_t lds, bool q8, unsigned n_q)
 {
     size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__K_Q8_BYTES : (size_t)hd * 2 * DV_KV_GROUP;
     for (uint32_t g = 0; g < n_groups; g++, k += step, s += DV_KV_GROUP) {
@@ -88,8 +88,8 @@ DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_
     }
 }
 
-DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s, size_t lds,
-                      bool q8)
+DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const uint8_t *k, uint32_t n_groups,
+                      float *s, size_t lds, bool q8)
 {
     for (; n_q >= MAX_Q; n_q -= MAX_Q, q += MAX_Q * ldq, s += MAX_Q * lds)
         scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, MAX_Q);
@@ -103,19 +103,21 @@ DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, con
     }
 }
 
-void dv__attn_scores_f16_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+void dv__attn_scores_f16_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                              float *s, size_t lds)
 {
     scores(q, ldq, n_q, hd, k, n_groups, s, lds, false);
 }
 
-void dv__attn_scores_q8_0_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+void dv__attn_scores_q8_0_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                               float *s, size_t lds)
 {
     scores(q, ldq, n_q, hd, k, n_groups, s, lds, true);
 }
 
 /* n_q rows times 8 * n_vec elements of V from element d0 on; the outputs stay in registers for all positions. */
-DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, uint32_t d0,
-                            bool q8, unsigned n_q, unsigned n_vec)
+DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                            size_t ldo, uint32_t d0, bool q8, unsigned n_q, unsigned n_vec)
 {
     size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : (size_t)hd * 2;
     v += q8 ? (size_t)(d0 / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : (size_t)d0 * 2;
@@ -145,8 +147,8 @@ DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8
 }
 
 /* n_vec: vectors per block while they fit, then two at a time (hd is a multiple of 16). */
-DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo, bool q8,
-                           unsigned n_q, unsigned n_vec)
+DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                           size_t ldo, bool q8, unsigned n_q, unsigned n_vec)
 {
     uint32_t d = 0;
     for (; d + 8 * n_vec <= hd; d += 8 * n_vec)
@@ -155,8 +157,8 @@ DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_
         values_block(p, ldp, hd, v, n_pos, out, ldo, d, q8, n_q, 2);
 }
 
-DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out, size_t ldo,
-                      bool q8)
+DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const uint8_t *v, uint32_t n_pos,
+                      float *out, size_t ldo, bool q8)
 {
     for (; n_q >= MAX_Q; n_q -= MAX_Q, p += MAX_Q * ldp, out += MAX_Q * ldo)
         values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, MAX_Q, 2);
@@ -170,14 +172,14 @@ DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, con
     }
 }
 
-void dv__attn_values_f16_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos,
-                              float *out, size_t ldo)
+void dv__attn_values_f16_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                              uint32_t n_pos, float *out, size_t ldo)
 {
     values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 2, n_pos, out, ldo, false);
 }
 
-void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos,
-                               float *out, size_t ldo)
+void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                               uint32_t n_pos, float *out, size_t ldo)
 {
     const uint8_t *row = (const uint8_t *)v + (size_t)first * (hd / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES;
     values(p, ldp, n_q, hd, row, n_pos, out, ldo, true);
@@ -187,7 +189,8 @@ void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_
 DV_INLINE __m256 inside(uint32_t i, uint32_t lo, uint32_t hi)
 {
     __m256i at = _mm256_add_epi32(_mm256_set1_epi32((int)i), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    __m256i in = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)lo), at), _mm256_cmpgt_epi32(_mm256_set1_epi32((int)hi), at));
+    __m256i in = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)lo), at),
+                                     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)hi), at));
     return _mm256_castsi256_ps(in);
 }
 

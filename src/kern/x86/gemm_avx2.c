@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Matrix products of an unpacked tile with any number of tokens, AVX2 + FMA.
  *
- * A block holds its integer sums and float sums in registers: 16 rows x 3 columns (six sums of each kind), or 32 rows x 1 column for
- * the last one. The columns run in the outer loop, so that the tile and three activation blocks stay in L1. */
+ * A block holds its integer sums and float sums in registers: 16 rows x 3 columns (six sums of each kind), or 32 rows x
+ * 1 column for the last one. The columns run in the outer loop, so that the tile and three activation blocks stay in
+ * L1. */
 #include "kern/kern.h"
 #include "kern/x86/avx2.h"
 
@@ -10,9 +11,10 @@
 
 enum { MAX_SUMS = 6 };
 
-/* n_vec vectors of 8 rows from row r0, n_cols columns; sb_pairs column pairs in a sub-block. All but n_sb are constants at the call. */
-DV_INLINE void gemm_block(const dv_tile *t, unsigned r0, unsigned n_sb, const dv_act_block *x, float *acc, unsigned n_cols, unsigned n_vec,
-                          unsigned sb_pairs, bool offset)
+/* n_vec vectors of 8 rows from row r0, n_cols columns; sb_pairs column pairs in a sub-block. All but n_sb are constants
+ * at the call. */
+DV_INLINE void gemm_block(const dv_tile *t, unsigned r0, unsigned n_sb, const dv_act_block *x, float *acc,
+                          unsigned n_cols, unsigned n_vec, unsigned sb_pairs, bool offset)
 {
     const int16_t(*q)[DV_TILE_ROWS][2] = t->q;
     size_t xo = 0;
@@ -47,7 +49,8 @@ DV_INLINE void gemm_block(const dv_tile *t, unsigned r0, unsigned n_sb, const dv
         }
         DV_UNROLL
         for (unsigned c = 0; c < n_cols; c++) {
-            __m256 xs = offset ? _mm256_broadcast_ss(sb_pairs == 16 ? &x[c].s32[b] : &x[c].s16[b]) : _mm256_setzero_ps();
+            const float *x_sum = sb_pairs == 16 ? &x[c].s32[b] : &x[c].s16[b];
+            __m256 xs = offset ? _mm256_broadcast_ss(x_sum) : _mm256_setzero_ps();
             DV_UNROLL
             for (unsigned v = 0; v < n_vec; v++) {
                 unsigned i = c * n_vec + v;
@@ -68,7 +71,8 @@ DV_INLINE void gemm_block(const dv_tile *t, unsigned r0, unsigned n_sb, const dv
     }
 }
 
-DV_INLINE void gemm(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc, unsigned sb_pairs, bool offset)
+DV_INLINE void gemm(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc,
+                    unsigned sb_pairs, bool offset)
 {
     unsigned n_sb = n_k / (2 * sb_pairs);
     for (; n_cols >= 3; n_cols -= 3, x += 3, acc += 3 * DV_TILE_ROWS) {
@@ -104,8 +108,8 @@ void dv__gemm_16m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, ui
 }
 
 /* Float tiles: one running sum per row and column, in the order of k, so more columns are the only parallelism. */
-DV_INLINE void gemmf_block(const float *tile, unsigned r0, uint32_t n_k, const float *x, size_t ldx, float *acc, unsigned n_cols,
-                           unsigned n_vec)
+DV_INLINE void gemmf_block(const float *tile, unsigned r0, uint32_t n_k, const float *x, size_t ldx, float *acc,
+                           unsigned n_cols, unsigned n_vec)
 {
     __m256 s[12];
     DV_UNROLL

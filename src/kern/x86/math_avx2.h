@@ -47,7 +47,8 @@ DV_INLINE uint32_t dv__max_u31(__m256i v)
     return (uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
 
-/** |x| of n elements (a multiple of 8) as integers: ordered as magnitudes are, infinity above all numbers and NaN above infinity. */
+/** |x| of n elements (a multiple of 8) as integers: ordered as magnitudes are, infinity above all numbers and NaN above
+ * infinity. */
 DV_INLINE float dv__abs_max8(const float *x, uint32_t n)
 {
     const __m256i abs = _mm256_set1_epi32(0x7fffffff);
@@ -61,8 +62,8 @@ DV_INLINE float dv__abs_max8(const float *x, uint32_t n)
     return m.f;
 }
 
-/** The first n < 8 elements at x, zeros behind them. (Through memory: masked loads and stores are slow on some CPUs and not emulated
- * faithfully by some emulators, and n is rarely odd.) */
+/** The first n < 8 elements at x, zeros behind them. (Through memory: masked loads and stores are slow on some CPUs and
+ * not emulated faithfully by some emulators, and n is rarely odd.) */
 DV_INLINE __m256 dv__load_first(const float *x, uint32_t n)
 {
     float v[8] = {0};

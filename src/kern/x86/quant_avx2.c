@@ -16,8 +16,8 @@ DV_INLINE __m256i quant16(const float *x, __m256 f, __m256 limit)
 /* The block's 64 elements from at on, x the first of them: q, four s16, two s32. */
 DV_INLINE void act_64(const float *x, uint32_t at, __m256 f, dv_act_block *out)
 {
-    const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10,
-                                           11, 14, 15);
+    const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15, 0, 1, 4, 5, 2, 3, 6, 7,
+                                           8, 9, 12, 13, 10, 11, 14, 15);
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256 limit = _mm256_set1_ps(32767.0f);
     __m256i s[4];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Building blocks of the AVX2 unpackers. They work on groups of 8 rows, one row per 32-bit lane: 16 bytes of each row are loaded and
- * transposed to four vectors, so lane r of vector j is bytes 4j..4j+3 of row r. Masks then split a lane's four bytes into the tile's
- * pairs (0,2) and (1,3). */
+/* Building blocks of the AVX2 unpackers. They work on groups of 8 rows, one row per 32-bit lane: 16 bytes of each row
+ * are loaded and transposed to four vectors, so lane r of vector j is bytes 4j..4j+3 of row r. Masks then split a
+ * lane's four bytes into the tile's pairs (0,2) and (1,3). */
 #ifndef DV_KERN_X86_TILE_AVX2_H
 #define DV_KERN_X86_TILE_AVX2_H
 
@@ -17,7 +17,8 @@ typedef void dv__group_fn(const uint8_t *const p[8], uint32_t n_k, dv_tile *t, u
 /** 16 bytes at p in the low half and 16 bytes at q in the high half. */
 DV_INLINE __m256i dv__load_2x16(const uint8_t *p, const uint8_t *q)
 {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)), _mm_loadu_si128((const __m128i *)q), 1);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
+                                   _mm_loadu_si128((const __m128i *)q), 1);
 }
 
 /** v[j] = lane r: bytes off + 4j + (0..3) of row r. */
@@ -48,8 +49,8 @@ DV_INLINE __m256 dv__load_f16x8(const uint8_t *const p[8], size_t off)
     uint16_t u[8];
     for (unsigned i = 0; i < 8; i++)
         memcpy(&u[i], p[i] + off, sizeof u[i]);
-    return _mm256_cvtph_ps(_mm_setr_epi16((short)u[0], (short)u[1], (short)u[2], (short)u[3], (short)u[4], (short)u[5], (short)u[6],
-                                          (short)u[7]));
+    return _mm256_cvtph_ps(_mm_setr_epi16((short)u[0], (short)u[1], (short)u[2], (short)u[3], (short)u[4], (short)u[5],
+                                          (short)u[6], (short)u[7]));
 }
 
 /** The f16 in the low half of each lane. */
@@ -69,9 +70,15 @@ DV_INLINE __m256 dv__byte_ps(__m256i v, int k)
     return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, 8 * k), _mm256_set1_epi32(0xff)));
 }
 
-DV_INLINE __m256 dv__sbyte_ps(__m256i v, int k) { return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * k), 24)); }
+DV_INLINE __m256 dv__sbyte_ps(__m256i v, int k)
+{
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(v, 24 - 8 * k), 24));
+}
 
-DV_INLINE void dv__put_q(dv_tile *t, unsigned pair, unsigned r0, __m256i v) { _mm256_store_si256((__m256i *)t->q[pair][r0], v); }
+DV_INLINE void dv__put_q(dv_tile *t, unsigned pair, unsigned r0, __m256i v)
+{
+    _mm256_store_si256((__m256i *)t->q[pair][r0], v);
+}
 
 /** Store a lane's four unsigned bytes as pairs `pair` and `pair + 1`. */
 DV_INLINE void dv__put_u8(dv_tile *t, unsigned pair, unsigned r0, __m256i v)
@@ -102,8 +109,8 @@ static inline void dv__clear_rows(dv_tile *t, uint32_t n_rows, uint32_t n_k, uns
 }
 
 /** Unpack a tile group by group. Missing rows of a group that has some read its first row again, then become zero. */
-DV_INLINE void dv__unpack_groups(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t, unsigned sb_len,
-                                 bool offset, dv__group_fn *fn)
+DV_INLINE void dv__unpack_groups(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t,
+                                 unsigned sb_len, bool offset, dv__group_fn *fn)
 {
     for (unsigned r0 = 0; r0 < DV_TILE_ROWS; r0 += 8) {
         if (r0 < n_rows) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Unpack tiles of types with blocks of 32 (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL), and IQ4_XS, AVX2. Block layouts: dequant.c. */
+/* Unpack tiles of types with blocks of 32 (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL), and IQ4_XS, AVX2. Block layouts:
+ * decode.c. */
 #include "kern/x86/tile_avx2.h"
 
 /* Bytes of a block. */
@@ -42,13 +43,15 @@ DV_INLINE void q4_1_group(const uint8_t *const p[8], uint32_t n_k, dv_tile *t, u
     }
 }
 
-/* 0xff in each byte whose fifth bit is set. Bits 4j..4j+3 of qh belong to the four bytes of low-nibble word j, bits 16 + 4j.. to the
- * high nibbles: spread the byte that holds them over the lane, then test one bit per byte. half: 0 low, 1 high nibbles. */
+/* 0xff in each byte whose fifth bit is set. Bits 4j..4j+3 of qh belong to the four bytes of low-nibble word j, bits 16
+ * + 4j.. to the high nibbles: spread the byte that holds them over the lane, then test one bit per byte. half: 0 low, 1
+ * high nibbles. */
 DV_INLINE __m256i fifth_bits(__m256i qh, unsigned j, unsigned half)
 {
     unsigned k = 2 * half + j / 2;
-    __m256i spread = _mm256_add_epi8(_mm256_set1_epi8((char)k), _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404,
-                                                                                   0x08080808, 0x0c0c0c0c));
+    __m256i spread =
+        _mm256_add_epi8(_mm256_set1_epi8((char)k), _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0,
+                                                                     0x04040404, 0x08080808, 0x0c0c0c0c));
     __m256i bit = _mm256_set1_epi32(j % 2 == 0 ? 0x08040201 : (int)0x80402010u);
     return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(qh, spread), bit), bit);
 }
@@ -107,7 +110,8 @@ DV_INLINE void q8_0_group(const uint8_t *const p[8], uint32_t n_k, dv_tile *t, u
 /* 16 bytes at off, two elements each, through the table of IQ4 values; the tile's pairs from 16 * b on. */
 DV_INLINE void iq4_block(const uint8_t *const p[8], size_t off, unsigned b, dv_tile *t, unsigned r0)
 {
-    const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
     __m256i v[4];
     dv__load_t4(p, off, v);
     DV_UNROLL

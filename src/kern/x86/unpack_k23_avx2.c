@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unpack Q2_K and Q3_K tiles, AVX2. Block layouts: dequant.c. */
+/* Unpack Q2_K and Q3_K tiles, AVX2. Block layouts: decode.c. */
 #include "kern/x86/tile_avx2.h"
 
 /* Q2_K: 16 bytes of scale (low nibble) and offset (high nibble), 64 bytes of 2-bit values, f16 d, f16 dmin. */
@@ -32,23 +32,26 @@ void dv__unpack_q2_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, u
     dv__unpack_groups(w, row_bytes, n_rows, n_k, t, 16, true, q2k_group);
 }
 
-/* d * (scale - 32); 16 scales of 6 bits in 12 bytes: low nibbles of 8 bytes, then high nibbles, then 2 upper bits each. */
+/* d * (scale - 32); 16 scales of 6 bits in 12 bytes: low nibbles of 8 bytes, high nibbles, then 2 upper bits each. */
 DV_INLINE void q3k_scales(const uint8_t *const p[8], dv_tile *t, unsigned r0)
 {
     __m256i lo[4], x[4], sc[4], m4 = _mm256_set1_epi8(0x0f), m2 = _mm256_set1_epi8(0x30), off = _mm256_set1_epi8(32);
     dv__load_t4(p, 94, lo); /* two bytes early, because 16 bytes at 96 would leave the block */
     for (unsigned j = 0; j < 4; j++)
-        x[j] = j == 3 ? _mm256_srli_epi32(lo[3], 16) : _mm256_or_si256(_mm256_srli_epi32(lo[j], 16), _mm256_slli_epi32(lo[j + 1], 16));
+        x[j] = j == 3 ? _mm256_srli_epi32(lo[3], 16)
+                      : _mm256_or_si256(_mm256_srli_epi32(lo[j], 16), _mm256_slli_epi32(lo[j + 1], 16));
     __m256 d = dv__f16_low(x[3]);
     sc[0] = _mm256_or_si256(_mm256_and_si256(x[0], m4), _mm256_and_si256(_mm256_slli_epi16(x[2], 4), m2));
     sc[1] = _mm256_or_si256(_mm256_and_si256(x[1], m4), _mm256_and_si256(_mm256_slli_epi16(x[2], 2), m2));
     sc[2] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(x[0], 4), m4), _mm256_and_si256(x[2], m2));
-    sc[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(x[1], 4), m4), _mm256_and_si256(_mm256_srli_epi16(x[2], 2), m2));
+    sc[3] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(x[1], 4), m4),
+                            _mm256_and_si256(_mm256_srli_epi16(x[2], 2), m2));
     for (unsigned b = 0; b < 16; b++)
         _mm256_store_ps(t->d[b] + r0, _mm256_mul_ps(d, dv__sbyte_ps(_mm256_sub_epi8(sc[b / 4], off), b % 4)));
 }
 
-/* 64 elements from 16 bytes of 2-bit values; bit 4 * (part / 2) + k of hmask says "do not subtract 4" for the k-th sub-block of 32. */
+/* 64 elements from 16 bytes of 2-bit values; bit 4 * (part / 2) + k of hmask says "do not subtract 4" for the k-th
+ * sub-block of 32. */
 DV_INLINE void q3k_part(const uint8_t *const p[8], dv_tile *t, unsigned r0, unsigned part)
 {
     unsigned n = part / 2, l = part % 2 * 16, pair = 64 * n + l / 2;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unpack Q4_K, Q5_K and Q6_K tiles, AVX2. Block layouts: dequant.c. */
+/* Unpack Q4_K, Q5_K and Q6_K tiles, AVX2. Block layouts: decode.c. */
 #include "kern/x86/tile_avx2.h"
 
 /* The 16-byte header of Q4_K and Q5_K: f16 d, f16 dmin, then 8 scales and 8 offsets of 6 bits in 12 bytes. */
@@ -12,7 +12,8 @@ DV_INLINE void k45_scales(const uint8_t *const p[8], dv_tile *t, unsigned r0)
     sc[0] = _mm256_and_si256(h[1], m6);
     mn[0] = _mm256_and_si256(h[2], m6);
     sc[1] = _mm256_or_si256(_mm256_and_si256(h[3], m4), _mm256_and_si256(_mm256_srli_epi16(h[1], 2), m2));
-    mn[1] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(h[3], 4), m4), _mm256_and_si256(_mm256_srli_epi16(h[2], 2), m2));
+    mn[1] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(h[3], 4), m4),
+                            _mm256_and_si256(_mm256_srli_epi16(h[2], 2), m2));
     for (unsigned b = 0; b < 8; b++) {
         _mm256_store_ps(t->d[b] + r0, _mm256_mul_ps(d, dv__byte_ps(sc[b / 4], b % 4)));
         _mm256_store_ps(t->m[b] + r0, _mm256_mul_ps(neg_dmin, dv__byte_ps(mn[b / 4], b % 4)));
@@ -43,7 +44,8 @@ void dv__unpack_q4_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, u
     dv__unpack_groups(w, row_bytes, n_rows, n_k, t, 32, true, q4k_group);
 }
 
-/* 64 elements from 16 + 16 nibbles bytes and the fifth bits: bit 2c of qh for the low nibbles, bit 2c + 1 for the high ones. */
+/* 64 elements from 16 + 16 nibbles bytes and the fifth bits: bit 2c of qh for the low nibbles, bit 2c + 1 for the high
+ * ones. */
 DV_INLINE void q5k_half(const uint8_t *const p[8], dv_tile *t, unsigned r0, unsigned half)
 {
     __m256i m4 = _mm256_set1_epi8(0x0f), m1 = _mm256_set1_epi8(0x10), h[4];
@@ -54,9 +56,11 @@ DV_INLINE void q5k_half(const uint8_t *const p[8], dv_tile *t, unsigned r0, unsi
         dv__load_t4(p, 48 + 32 * c + 16 * half, v);
         DV_UNROLL
         for (unsigned j = 0; j < 4; j++) {
-            __m256i lo_bit = _mm256_and_si256(_mm256_slli_epi32(h[j], 4), m1), hi_bit = _mm256_and_si256(_mm256_slli_epi32(h[j], 3), m1);
+            __m256i lo_bit = _mm256_and_si256(_mm256_slli_epi32(h[j], 4), m1),
+                    hi_bit = _mm256_and_si256(_mm256_slli_epi32(h[j], 3), m1);
             dv__put_u8(t, pair + 2 * j, r0, _mm256_or_si256(_mm256_and_si256(v[j], m4), lo_bit));
-            dv__put_u8(t, pair + 2 * j + 16, r0, _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(v[j], 4), m4), hi_bit));
+            dv__put_u8(t, pair + 2 * j + 16, r0,
+                       _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(v[j], 4), m4), hi_bit));
             h[j] = _mm256_srli_epi32(h[j], 2);
         }
     }

@@ -65,7 +65,8 @@ DV_INLINE void group(const uint8_t *const p[8], uint32_t n_k, float *tile, __m25
         _mm256_storeu_ps(tile + (size_t)(k + i) * DV_TILE_ROWS, _mm256_and_ps(c[i], keep));
 }
 
-DV_INLINE void unpackf(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile, size_t size, load_fn *load)
+DV_INLINE void unpackf(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile, size_t size,
+                       load_fn *load)
 {
     for (unsigned r0 = 0; r0 < DV_TILE_ROWS; r0 += 8) {
         __m256i row = _mm256_add_epi32(_mm256_set1_epi32((int)r0), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
