@@ -54,7 +54,7 @@ asan() {
 
 tsan() {
     build build-tsan "${sanitizer[@]}" -Db_sanitize=thread &&
-        TSAN_OPTIONS=halt_on_error=1 run build-tsan --timeout-multiplier 6 --suite threads
+        TSAN_OPTIONS=halt_on_error=1 run build-tsan --timeout-multiplier 10 --suite threads
 }
 
 [ $# -gt 0 ] || set -- plain clang asan tsan

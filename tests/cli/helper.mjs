@@ -55,13 +55,14 @@ export function folder() {
 
 export const fifo = (path) => execFileSync('mkfifo', [path]);
 
-/** drover in a pseudo-terminal (that of script(1)); see() waits for output that has not been seen yet. */
+/** drover in a pseudo-terminal (that of script(1)); see() waits for output that has not been seen yet. With exec, since a shell that waits for the
+ *  program would be interrupted by Ctrl-C as well. */
 export class Terminal {
     constructor(args) {
         const quoted = [drover, ...args].map((a) => `'${a.replaceAll("'", "'\\''")}'`).join(' ');
         this.text = '';
         this.at = 0;
-        this.child = spawn('script', ['-qfec', quoted, '/dev/null'], { env, stdio: 'pipe' });
+        this.child = spawn('script', ['-qfec', `exec ${quoted}`, '/dev/null'], { env, stdio: 'pipe' });
         this.child.stdout.on('data', (d) => (this.text += d.toString('latin1')));
         this.closed = new Promise((resolve) => this.child.on('close', (code) => resolve(code)));
     }

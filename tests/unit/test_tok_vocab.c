@@ -52,11 +52,6 @@ static void ids_equal_the_expected_ones(void **state)
 {
     const char *name = *state;
     char path[4096];
-    struct stat st;
-    if (stat(folder(), &st) != 0) {
-        print_message("%s does not exist\n", folder());
-        skip();
-    }
     dv_buf inp, out;
     dv_err err = {0};
     dv_gguf *g = NULL;
@@ -95,5 +90,10 @@ int main(void)
 #define ROW(name) {"ids_" name, ids_equal_the_expected_ones, NULL, NULL, (void *)(uintptr_t)name}
     const struct CMUnitTest tests[] = {ROW("deepseek-llm"), ROW("gpt-2"), ROW("llama-bpe"),
                                        ROW("llama-spm"),    ROW("phi-3"), ROW("qwen2")};
+    struct stat st;
+    if (stat(folder(), &st) != 0) { /* not by skip(): what cmocka prints for it counts as a failure */
+        printf("1..0 # SKIP %s does not exist\n", folder());
+        return 0;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
