@@ -2,11 +2,11 @@
 /* Speed of dv_mm_run on one weight matrix that is larger than the caches, beside a plain read of the same bytes by the same threads:
  * with one token the product should run at the speed of the memory, with hundreds at the speed of the integer units.
  * Usage: bench_matmul TYPE N_OUT N_IN N_TOK THREADS [LEVEL] */
+#include "kern/matmul.h"
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kern/matmul.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +48,10 @@ static void report(const char *what, double *s, double *cpu, double bytes, doubl
 {
     qsort(s, RUNS, sizeof *s, by_value);
     qsort(cpu, RUNS, sizeof *cpu, by_value);
-    printf("%-8s best %8.3f ms  median %8.3f ms  %7.2f GB/s of weights  %7.1f Gmac/s   per thread-second %7.2f GB %7.1f Gmac\n", what,
-           s[0] * 1e3, s[RUNS / 2] * 1e3, bytes / s[0] / 1e9, macs / s[0] / 1e9, bytes / cpu[0] / 1e9, macs / cpu[0] / 1e9);
+    printf(
+        "%-8s best %8.3f ms  median %8.3f ms  %7.2f GB/s of weights  %7.1f Gmac/s   per thread-second %7.2f GB %7.1f Gmac\n",
+        what, s[0] * 1e3, s[RUNS / 2] * 1e3, bytes / s[0] / 1e9, macs / s[0] / 1e9, bytes / cpu[0] / 1e9,
+        macs / cpu[0] / 1e9);
 }
 
 static double cpu_seconds(void)
@@ -90,7 +92,8 @@ int main(int argc, char **argv)
     dv_err e = {0};
     dv_kern_init(&k, level >= 0 ? (unsigned)level & dv_cpu_detect() : dv_cpu_detect());
     uint8_t *w = make_weights(bytes);
-    float *x = dv_alloc_array(DV_MEM_BASE, (size_t)n_tok * n_in, sizeof *x), *y = dv_alloc_array(DV_MEM_BASE, (size_t)n_tok * n_out, sizeof *y);
+    float *x = dv_alloc_array(DV_MEM_BASE, (size_t)n_tok * n_in, sizeof *x),
+          *y = dv_alloc_array(DV_MEM_BASE, (size_t)n_tok * n_out, sizeof *y);
     if (w == NULL || x == NULL || y == NULL || dv_pool_open(&pool, (unsigned)atoi(argv[5]), &e) != 0 ||
         dv_mm_open(&mm, &k, pool, (size_t)n_tok * (n_in + DV_SB), &e) != 0) {
         fprintf(stderr, "bench_matmul: %s\n", e.code != 0 ? e.msg : dv_error_text(DV_ENOMEM));
@@ -119,8 +122,8 @@ int main(int argc, char **argv)
         c_mul[i] = c1 - c0;
         c_read[i] = cpu_seconds() - c1;
     }
-    printf("%s %u x %u, %u tokens, %s threads, %s, %.1f MB\n", dv_type_name((uint32_t)type), n_out, n_in, n_tok, argv[5],
-           dv_cpu_level_name(k.cpu), (double)bytes / 1e6);
+    printf("%s %u x %u, %u tokens, %s threads, %s, %.1f MB\n", dv_type_name((uint32_t)type), n_out, n_in, n_tok,
+           argv[5], dv_cpu_level_name(k.cpu), (double)bytes / 1e6);
     report("product", t_mul, c_mul, (double)bytes, macs);
     report("read", t_read, c_read, (double)bytes, 0);
     dv_mm_close(&mm);

@@ -7,7 +7,16 @@
 #include <strings.h>
 
 /* Values of general.file_type that the rules below name. */
-enum { FT_Q4_0 = 2, FT_Q2_K = 10, FT_Q3_K_M = 12, FT_Q4_K_S = 14, FT_Q4_K_M = 15, FT_Q5_K_M = 17, FT_IQ4_NL = 25, FT_IQ4_XS = 30 };
+enum {
+    FT_Q4_0 = 2,
+    FT_Q2_K = 10,
+    FT_Q3_K_M = 12,
+    FT_Q4_K_S = 14,
+    FT_Q4_K_M = 15,
+    FT_Q5_K_M = 17,
+    FT_IQ4_NL = 25,
+    FT_IQ4_XS = 30
+};
 
 static const synth_mix mixes[] = {
     {"F32", 0, DV_TYPE_F32, true},
@@ -81,8 +90,8 @@ static dv_type attn_v(const synth_mix *m, const synth_shape *s, uint32_t i)
 static dv_type attn_out(const synth_mix *m, const synth_shape *s)
 {
     if (s->n_expert == 8) {
-        bool up = m->base == DV_TYPE_Q2_K || m->base == DV_TYPE_Q3_K || m->base == DV_TYPE_Q4_K || m->base == DV_TYPE_IQ4_NL ||
-                  m->base == DV_TYPE_IQ4_XS;
+        bool up = m->base == DV_TYPE_Q2_K || m->base == DV_TYPE_Q3_K || m->base == DV_TYPE_Q4_K ||
+                  m->base == DV_TYPE_IQ4_NL || m->base == DV_TYPE_IQ4_XS;
         return up ? DV_TYPE_Q5_K : m->base;
     }
     switch (m->file_type) {

@@ -23,7 +23,8 @@ static synth_tensor *add(synth_plan *p, const char *name)
     return t;
 }
 
-static void add_matrix(synth_plan *p, const char *name, synth_role role, uint32_t layer, uint32_t n_in, uint32_t n_out, uint32_t n_mat, float std)
+static void add_matrix(synth_plan *p, const char *name, synth_role role, uint32_t layer, uint32_t n_in, uint32_t n_out,
+                       uint32_t n_mat, float std)
 {
     synth_tensor *t = add(p, name);
     t->ne[0] = n_in;
@@ -103,10 +104,14 @@ static void add_experts(synth_plan *p, uint32_t l)
     const synth_shape *s = p->shape;
     char b[64];
     /* The router stays F32, as in published files. */
-    add_matrix(p, blk(b, l, "ffn_gate_inp.weight"), SYNTH_PLAIN, l, s->n_embd, s->n_expert, 1, ROUTER_STD * gain(s->n_embd));
-    add_matrix(p, blk(b, l, "ffn_gate_exps.weight"), SYNTH_FFN_UP, l, s->n_embd, s->n_ff_exp, s->n_expert, gain(s->n_embd));
-    add_matrix(p, blk(b, l, "ffn_down_exps.weight"), SYNTH_FFN_DOWN, l, s->n_ff_exp, s->n_embd, s->n_expert, gain(s->n_ff_exp));
-    add_matrix(p, blk(b, l, "ffn_up_exps.weight"), SYNTH_FFN_UP, l, s->n_embd, s->n_ff_exp, s->n_expert, gain(s->n_embd));
+    add_matrix(p, blk(b, l, "ffn_gate_inp.weight"), SYNTH_PLAIN, l, s->n_embd, s->n_expert, 1,
+               ROUTER_STD * gain(s->n_embd));
+    add_matrix(p, blk(b, l, "ffn_gate_exps.weight"), SYNTH_FFN_UP, l, s->n_embd, s->n_ff_exp, s->n_expert,
+               gain(s->n_embd));
+    add_matrix(p, blk(b, l, "ffn_down_exps.weight"), SYNTH_FFN_DOWN, l, s->n_ff_exp, s->n_embd, s->n_expert,
+               gain(s->n_ff_exp));
+    add_matrix(p, blk(b, l, "ffn_up_exps.weight"), SYNTH_FFN_UP, l, s->n_embd, s->n_ff_exp, s->n_expert,
+               gain(s->n_embd));
 }
 
 static void add_feed_forward(synth_plan *p, uint32_t l)

@@ -330,10 +330,10 @@ static void f32(const float *x, uint8_t *out) { memcpy(out, x, sizeof(*x)); }
 typedef void (*quant_fn)(const float *x, uint8_t *out);
 
 static const quant_fn quants[DV_TYPE_N] = {
-    [DV_TYPE_F32] = f32, [DV_TYPE_F16] = f16, [DV_TYPE_BF16] = bf16,
-    [DV_TYPE_Q4_0] = q4_0, [DV_TYPE_Q4_1] = q4_1, [DV_TYPE_Q5_0] = q5_0, [DV_TYPE_Q5_1] = q5_1, [DV_TYPE_Q8_0] = q8_0,
-    [DV_TYPE_Q2_K] = q2_k, [DV_TYPE_Q3_K] = q3_k, [DV_TYPE_Q4_K] = q4_k, [DV_TYPE_Q5_K] = q5_k, [DV_TYPE_Q6_K] = q6_k,
-    [DV_TYPE_IQ4_NL] = iq4_nl, [DV_TYPE_IQ4_XS] = iq4_xs,
+    [DV_TYPE_F32] = f32,   [DV_TYPE_F16] = f16,       [DV_TYPE_BF16] = bf16,     [DV_TYPE_Q4_0] = q4_0,
+    [DV_TYPE_Q4_1] = q4_1, [DV_TYPE_Q5_0] = q5_0,     [DV_TYPE_Q5_1] = q5_1,     [DV_TYPE_Q8_0] = q8_0,
+    [DV_TYPE_Q2_K] = q2_k, [DV_TYPE_Q3_K] = q3_k,     [DV_TYPE_Q4_K] = q4_k,     [DV_TYPE_Q5_K] = q5_k,
+    [DV_TYPE_Q6_K] = q6_k, [DV_TYPE_IQ4_NL] = iq4_nl, [DV_TYPE_IQ4_XS] = iq4_xs,
 };
 
 void synth_quantise_row(dv_type type, const float *x, void *out, size_t n)

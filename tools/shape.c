@@ -8,6 +8,7 @@
 
 /* The tiny models: rows are multiples of 256 where nothing else is said (K-quants need it), queries share KV heads, and each has what
  * sets its architecture apart. Contexts are small so that a session's cache is small. */
+/* clang-format off */
 static const synth_shape shapes[] = {
     {.name = "llama-3.2-3b", .about = "Llama 3.2 3B", .arch = "llama", .n_vocab = 128256, .n_embd = 3072, .n_layer = 28, .n_ff = 8192,
      .n_head = 24, .n_head_kv = 8, .head_dim = 128, .n_ctx = 131072, .rope_base = 500000, .eps = 1e-5f, .tied = true, .rope_freqs = true},
@@ -44,6 +45,7 @@ static const synth_shape shapes[] = {
      .n_embd = 256, .n_layer = 7, .n_ff = 512, .n_head = 4, .n_head_kv = 1, .head_dim = 128, .n_ctx = 1024, .window = 64,
      .rope_base = 1000000, .rope_linear = 8, .eps = 1e-6f, .tied = true, .qk_norm = true, .post_norm = true},
 };
+/* clang-format on */
 
 const synth_shape *synth_shapes(size_t *n)
 {

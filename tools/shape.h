@@ -24,13 +24,13 @@ typedef struct synth_shape {
     float rope_linear; /**< linear RoPE scaling factor */
     float rope_attn;   /**< phi3: factor on cos and sin */
     float eps;
-    bool tied;         /**< the embedding matrix is the output matrix too */
-    bool qkv_bias;     /**< biases on q, k and v */
-    bool qk_norm;      /**< RMS norm on each head's q and k */
-    bool fused;        /**< one matrix for q, k and v, one for gate and up */
-    bool post_norm;    /**< norms after attention and after the feed-forward part too */
-    bool rope_freqs;   /**< a tensor divides the RoPE frequencies */
-    bool rope_long;    /**< phi3: short and long RoPE factors */
+    bool tied;       /**< the embedding matrix is the output matrix too */
+    bool qkv_bias;   /**< biases on q, k and v */
+    bool qk_norm;    /**< RMS norm on each head's q and k */
+    bool fused;      /**< one matrix for q, k and v, one for gate and up */
+    bool post_norm;  /**< norms after attention and after the feed-forward part too */
+    bool rope_freqs; /**< a tensor divides the RoPE frequencies */
+    bool rope_long;  /**< phi3: short and long RoPE factors */
 } synth_shape;
 
 /** NULL if there is none of this name. */

@@ -22,7 +22,8 @@ static void usage(FILE *f)
           "  --vocab FILE  copy the vocabulary of a GGUF file instead of making one up\n"
           "  --threads N   threads to use (default: all cores)\n"
           "  --hash        print the FNV-1a hash of the file\n"
-          "  --types       only list the tensors and their types\n\nSHAPE is one of\n", f);
+          "  --types       only list the tensors and their types\n\nSHAPE is one of\n",
+          f);
     for (size_t i = 0; i < n; i++)
         fprintf(f, "  %-22s %s\n", s[i].name, s[i].about);
     fputs("QUANT is a mixture as files are published in:\n ", f);

@@ -69,7 +69,8 @@ static int write_tensor(dv_gguf_writer *w, const synth_tensor *t, uint64_t seed,
 {
     chunk c = {.t = t, .seed = seed};
     if (!dv_type_row_bytes(t->type, t->ne[0], &c.row_bytes))
-        return dv_fail(err, DV_EINVAL, "%s: rows of %llu elements do not fit type %s", t->name, (unsigned long long)t->ne[0], dv_type_name(t->type));
+        return dv_fail(err, DV_EINVAL, "%s: rows of %llu elements do not fit type %s", t->name,
+                       (unsigned long long)t->ne[0], dv_type_name(t->type));
     uint64_t n_rows = t->ne[1] * t->ne[2], step = DV_MAX(1, CHUNK_BYTES / c.row_bytes);
     c.out = dv_alloc_array(DV_MEM_BASE, DV_MIN(step, n_rows), c.row_bytes);
     c.scratch = dv_alloc_array(DV_MEM_BASE, dv_pool_threads(pool) * t->ne[0], sizeof(float));
@@ -98,13 +99,17 @@ static int write_tensors(dv_gguf_writer *w, const synth_plan *p, const synth_opt
 
 static const char *pre_tokenizer(const synth_shape *s)
 {
-    return strncmp(s->arch, "qwen", 4) == 0 ? "qwen2" : s->rope_freqs || strcmp(s->name, "phi-4-14b") == 0 ? "llama-bpe" : "gpt-2";
+    return strncmp(s->arch, "qwen", 4) == 0                     ? "qwen2"
+           : s->rope_freqs || strcmp(s->name, "phi-4-14b") == 0 ? "llama-bpe"
+                                                                : "gpt-2";
 }
 
-static int write_model(dv_gguf_writer *w, const synth_shape *s, const synth_mix *mix, const synth_options *o, dv_err *err)
+static int write_model(dv_gguf_writer *w, const synth_shape *s, const synth_mix *mix, const synth_options *o,
+                       dv_err *err)
 {
     uint32_t n_vocab = s->n_vocab;
-    int rc = o->vocab ? synth_vocab_copy(w, o->vocab, s->n_vocab, &n_vocab, err) : synth_vocab_make(w, pre_tokenizer(s), n_vocab, o->seed, err);
+    int rc = o->vocab ? synth_vocab_copy(w, o->vocab, s->n_vocab, &n_vocab, err)
+                      : synth_vocab_make(w, pre_tokenizer(s), n_vocab, o->seed, err);
     if (rc == 0)
         rc = synth_shape_put(w, s, n_vocab, mix->file_type);
     synth_plan plan = {0};

@@ -19,7 +19,8 @@ static dv_str str(const char *s) { return (dv_str){s, strlen(s)}; }
 /* tokens, scores and token_type, longer than in the file. */
 static int put_longer(dv_gguf_writer *w, const dv_gguf *g, dv_arena *a, uint64_t n_old, uint32_t n, dv_err *err)
 {
-    const dv_gguf_kv *tokens = dv_gguf_find(g, "tokenizer.ggml.tokens"), *types = dv_gguf_find(g, "tokenizer.ggml.token_type");
+    const dv_gguf_kv *tokens = dv_gguf_find(g, "tokenizer.ggml.tokens"),
+                     *types = dv_gguf_find(g, "tokenizer.ggml.token_type");
     const dv_gguf_kv *scores = dv_gguf_find(g, "tokenizer.ggml.scores");
     dv_str *s = dv_arena_calloc(a, n, sizeof(*s));
     int32_t *t = dv_arena_calloc(a, n, sizeof(*t));
@@ -64,7 +65,8 @@ static int copy_from(dv_gguf_writer *w, const dv_gguf *g, dv_arena *a, uint32_t 
     for (size_t i = 0; i < dv_gguf_n_kv(g); i++) {
         const dv_gguf_kv *kv = dv_gguf_kv_at(g, i);
         dv_str k = dv_gguf_kv_key(kv);
-        bool grows = key_is(k, "tokenizer.ggml.tokens") || key_is(k, "tokenizer.ggml.scores") || key_is(k, "tokenizer.ggml.token_type");
+        bool grows = key_is(k, "tokenizer.ggml.tokens") || key_is(k, "tokenizer.ggml.scores") ||
+                     key_is(k, "tokenizer.ggml.token_type");
         if (k.n > 10 && memcmp(k.p, "tokenizer.", 10) == 0 && !grows)
             dv_gguf_put_kv(w, kv);
     }
@@ -141,7 +143,8 @@ static void add_bytes(maker *m)
 /* One random merge of pieces that exist: letters as often as in English text, so that the pieces look like parts of words. */
 static bool add_merge(maker *m, dv_rng *rng)
 {
-    static const char letters[] = "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvkjxqz";
+    static const char letters[] =
+        "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummmwwffggyyppbbvkjxqz";
     uint32_t part[2];
     for (int i = 0; i < 2; i++) {
         uint64_t kind = dv_rng_below(rng, 8), n_merged = m->n - 256;

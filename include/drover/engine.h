@@ -26,23 +26,24 @@ typedef struct dv_session dv_session;
 typedef enum dv_kv_format { DV_KV_FORMAT_F16, DV_KV_FORMAT_Q8_0, DV_KV_FORMAT_N } dv_kv_format;
 
 typedef struct dv_engine_options {
-    unsigned threads;     /**< 1..256; 0: one per usable core */
-    const char *cpu_mask; /**< "c", "avx2", "avx512", "avx512-vnni": the highest level to use; NULL: the best there is */
+    unsigned threads; /**< 1..256; 0: one per usable core */
+    const char
+        *cpu_mask; /**< "c", "avx2", "avx512", "avx512-vnni": the highest level to use; NULL: the best there is */
     dv_kv_format kv_format;
-    uint32_t ctx;         /**< positions a session may hold; 0: the smaller of the model's training context and 4096 */
-    uint32_t batch;       /**< tokens of one prefill step, 1..4096; 0: 512 */
-    bool vocab_only;      /**< tokenizer and template only: no tensors are needed */
+    uint32_t ctx;    /**< positions a session may hold; 0: the smaller of the model's training context and 4096 */
+    uint32_t batch;  /**< tokens of one prefill step, 1..4096; 0: 512 */
+    bool vocab_only; /**< tokenizer and template only: no tensors are needed */
 } dv_engine_options;
 
 /** What a caller wants to know about a loaded model; strings live as long as the engine. */
 typedef struct dv_engine_info {
-    const char *arch;         /**< "llama" */
-    const char *name;         /**< general.name, or "" */
-    const char *cpu_level;    /**< "avx512-vnni" */
+    const char *arch;      /**< "llama" */
+    const char *name;      /**< general.name, or "" */
+    const char *cpu_level; /**< "avx512-vnni" */
     unsigned threads;
     uint32_t n_vocab, n_embd, n_layer, n_ctx_train, n_ctx;
-    uint64_t n_params;        /**< elements of all tensors */
-    uint64_t file_bytes;      /**< weights stay mapped from the file */
+    uint64_t n_params;   /**< elements of all tensors */
+    uint64_t file_bytes; /**< weights stay mapped from the file */
     uint64_t kv_bytes_per_token;
     bool template_is_fallback; /**< the file has no chat template; ChatML is used */
 } dv_engine_info;
@@ -61,7 +62,8 @@ DV_API const dv_engine_info *dv_engine_get_info(const dv_engine *engine);
 
 /** Text to ids. @param special parse control tokens in the text; @param bos add what the model wants around a text.
  *  @return number of ids (only the first cap are written), or DV_E* */
-DV_API int64_t dv_engine_tokenize(const dv_engine *engine, const char *text, size_t len, bool special, bool bos, uint32_t *ids, size_t cap, dv_err *err);
+DV_API int64_t dv_engine_tokenize(const dv_engine *engine, const char *text, size_t len, bool special, bool bos,
+                                  uint32_t *ids, size_t cap, dv_err *err);
 /** Bytes of a token (not terminated, may be part of a character; control tokens give their name only if special). Valid as long as the engine.
  *  @return length, or DV_EINVAL for an id outside the vocabulary */
 DV_API int64_t dv_engine_piece(const dv_engine *engine, uint32_t id, bool special, const char **piece);
@@ -82,7 +84,8 @@ typedef struct dv_message {
  * @param answer  end with the start of an assistant's answer
  * @return number of ids (only the first cap are written), or DV_E* (DV_ETEMPLATE: the template refuses this conversation)
  */
-DV_API int64_t dv_engine_chat_tokens(const dv_engine *engine, const dv_message *messages, size_t n, bool answer, uint32_t *ids, size_t cap, dv_err *err);
+DV_API int64_t dv_engine_chat_tokens(const dv_engine *engine, const dv_message *messages, size_t n, bool answer,
+                                     uint32_t *ids, size_t cap, dv_err *err);
 
 /* Sampling. */
 
@@ -93,16 +96,16 @@ typedef struct dv_logit_bias {
 
 /** Steps in this order: bias, penalties, temperature, top-k, typical-p, top-p, min-p, draw. Start from dv_sampling_default(). */
 typedef struct dv_sampling {
-    float temperature;       /**< 0: greedy (the most likely token, lowest id on a tie); 0.8 */
-    uint32_t top_k;          /**< 0: off; 40 */
-    float top_p;             /**< (0, 1], 1: off; 0.95 */
-    float min_p;             /**< [0, 1], 0: off; 0.05 */
-    float typical_p;         /**< (0, 1], 1: off */
-    float repeat_penalty;    /**< > 0, 1: off; divides positive and multiplies negative logits of seen tokens */
-    float presence_penalty;  /**< [-2, 2], 0: off */
-    float frequency_penalty; /**< [-2, 2], 0: off */
-    uint32_t penalty_last_n; /**< tokens, of prompt and answer, that the penalties look back; at most 65536; 64 */
-    uint64_t seed;           /**< same seed, same text; 0 */
+    float temperature;         /**< 0: greedy (the most likely token, lowest id on a tie); 0.8 */
+    uint32_t top_k;            /**< 0: off; 40 */
+    float top_p;               /**< (0, 1], 1: off; 0.95 */
+    float min_p;               /**< [0, 1], 0: off; 0.05 */
+    float typical_p;           /**< (0, 1], 1: off */
+    float repeat_penalty;      /**< > 0, 1: off; divides positive and multiplies negative logits of seen tokens */
+    float presence_penalty;    /**< [-2, 2], 0: off */
+    float frequency_penalty;   /**< [-2, 2], 0: off */
+    uint32_t penalty_last_n;   /**< tokens, of prompt and answer, that the penalties look back; at most 65536; 64 */
+    uint64_t seed;             /**< same seed, same text; 0 */
     const dv_logit_bias *bias; /**< [n_bias], copied; of several for one token the sum counts */
     size_t n_bias;
 } dv_sampling;
@@ -128,12 +131,14 @@ DV_API const uint32_t *dv_session_tokens(const dv_session *session);
  * Errors: DV_ECONTEXT if they do not fit (nothing is appended); DV_EINVAL for an id outside the vocabulary or n == 0; DV_ECANCELED (what was
  * done stays); DV_ENOMEM.
  */
-DV_API int dv_session_append(dv_session *session, const uint32_t *ids, size_t n, int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err);
+DV_API int dv_session_append(dv_session *session, const uint32_t *ids, size_t n,
+                             int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err);
 /**
  * Make the session hold exactly these tokens, computing only what differs from what it holds (a conversation's next turn).
  * @return tokens that were kept, or DV_E*
  */
-DV_API int64_t dv_session_sync(dv_session *session, const uint32_t *ids, size_t n, int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err);
+DV_API int64_t dv_session_sync(dv_session *session, const uint32_t *ids, size_t n,
+                               int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err);
 /** Drop tokens from the end so that n remain. Logits are gone until the next append. Errors: DV_EINVAL if n is more than it holds. */
 DV_API int dv_session_truncate(dv_session *session, uint32_t n, dv_err *err);
 
@@ -148,7 +153,8 @@ DV_API int dv_session_logprobs(const dv_session *session, float *out, dv_err *er
  *                     call; non-zero stops
  * Errors: as dv_session_append.
  */
-DV_API int dv_session_score(dv_session *session, const uint32_t *ids, size_t n, int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err);
+DV_API int dv_session_score(dv_session *session, const uint32_t *ids, size_t n,
+                            int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err);
 
 /** Draw the next token from the logits (not appended). Does not allocate. Errors: DV_EINVAL if there are no logits. */
 DV_API int dv_session_sample(dv_session *session, uint32_t *id, dv_err *err);
@@ -158,7 +164,15 @@ DV_API void dv_logits_to_logprobs(const float *logits, uint32_t n, float *out);
 
 /* Generation: sample, append, turn into text, watch for the end. */
 
-typedef enum dv_stop { DV_STOP_NONE, DV_STOP_END, DV_STOP_STRING, DV_STOP_LENGTH, DV_STOP_CONTEXT, DV_STOP_CANCELED, DV_STOP_N } dv_stop;
+typedef enum dv_stop {
+    DV_STOP_NONE,
+    DV_STOP_END,
+    DV_STOP_STRING,
+    DV_STOP_LENGTH,
+    DV_STOP_CONTEXT,
+    DV_STOP_CANCELED,
+    DV_STOP_N
+} dv_stop;
 
 typedef struct dv_generate_options {
     uint32_t max_tokens;     /**< 0: until the context is full */
@@ -185,7 +199,8 @@ typedef struct dv_generate_result {
  * DV_STOP_CONTEXT no room for the last token; DV_STOP_CANCELED a callback asked for it, and what was held back is dropped.
  * Errors: DV_EINVAL (no logits, bad stop strings: empty, too long, not UTF-8), DV_EINTERNAL (no usable logits), DV_ENOMEM.
  */
-DV_API int dv_session_generate(dv_session *session, const dv_generate_options *options, dv_generate_result *result, dv_err *err);
+DV_API int dv_session_generate(dv_session *session, const dv_generate_options *options, dv_generate_result *result,
+                               dv_err *err);
 
 #ifdef __cplusplus
 }

@@ -11,19 +11,19 @@ extern "C" {
 #endif
 
 /* X(name, value, message, http status) */
-#define DV_ERR_MAP(X)                                                     \
-    X(EINVAL, -1, "invalid argument", 400)                                \
-    X(ENOMEM, -2, "out of memory", 503)                                   \
-    X(EIO, -3, "input/output error", 500)                                 \
-    X(ENOENT, -4, "not found", 404)                                       \
-    X(EFORMAT, -5, "malformed input", 400)                                \
-    X(ELIMIT, -6, "a limit was exceeded", 400)                            \
-    X(EUNSUPPORTED, -7, "not supported", 501)                             \
-    X(ECONTEXT, -8, "the context is full", 400)                           \
-    X(ECANCELED, -9, "canceled", 499)                                     \
-    X(EBUSY, -10, "busy, try again later", 503)                           \
-    X(EACCES, -11, "permission denied", 403)                              \
-    X(ETEMPLATE, -12, "the chat template refused the conversation", 400)  \
+#define DV_ERR_MAP(X)                                                    \
+    X(EINVAL, -1, "invalid argument", 400)                               \
+    X(ENOMEM, -2, "out of memory", 503)                                  \
+    X(EIO, -3, "input/output error", 500)                                \
+    X(ENOENT, -4, "not found", 404)                                      \
+    X(EFORMAT, -5, "malformed input", 400)                               \
+    X(ELIMIT, -6, "a limit was exceeded", 400)                           \
+    X(EUNSUPPORTED, -7, "not supported", 501)                            \
+    X(ECONTEXT, -8, "the context is full", 400)                          \
+    X(ECANCELED, -9, "canceled", 499)                                    \
+    X(EBUSY, -10, "busy, try again later", 503)                          \
+    X(EACCES, -11, "permission denied", 403)                             \
+    X(ETEMPLATE, -12, "the chat template refused the conversation", 400) \
     X(EINTERNAL, -13, "internal error", 500)
 
 enum dv_error_code {

@@ -38,7 +38,8 @@ static bool should_fail(void)
 static void raise_peak(dv_mem_cat cat, size_t now)
 {
     size_t seen = atomic_load_explicit(&peak[cat], memory_order_relaxed);
-    while (now > seen && !atomic_compare_exchange_weak_explicit(&peak[cat], &seen, now, memory_order_relaxed, memory_order_relaxed))
+    while (now > seen &&
+           !atomic_compare_exchange_weak_explicit(&peak[cat], &seen, now, memory_order_relaxed, memory_order_relaxed))
         continue;
 }
 

@@ -23,6 +23,7 @@ typedef struct values {
 
 enum { OUTPUT_MD, OUTPUT_JSON };
 
+/* clang-format off */
 static const dv_opt opts[] = {
     DV_OPT_ROWS_LOAD(values, load),
     {.name = "n-prompt", .short_name = 'p', .type = DV_OPT_UINT, .value = "N", .offset = offsetof(values, n_prompt), .max = TOKENS_MAX, .def = "512",
@@ -34,6 +35,7 @@ static const dv_opt opts[] = {
     {.name = "output", .short_name = 'o', .type = DV_OPT_CHOICE, .value = "md|json", .offset = offsetof(values, output), .def = "md",
      .help = "A Markdown table, or one JSON object a line"},
 };
+/* clang-format on */
 
 typedef struct bench {
     dv_session *session;
@@ -59,15 +61,17 @@ static void print_result(const bench *b, const values *v, const char *path, cons
         dv_buf name;
         dv_buf_init(&name, 0);
         dv_buf_escaped(&name, path, strlen(path));
-        printf("| %s | %s | %.2f M | %s | %u | %s | %.2f | %.2f .. %.2f |\n", dv_buf_str(&name), dv_format_bytes(size, b->info->file_bytes),
-               (double)b->info->n_params / 1e6, b->info->cpu_level, b->info->threads, test, s.median, s.min, s.max);
+        printf("| %s | %s | %.2f M | %s | %u | %s | %.2f | %.2f .. %.2f |\n", dv_buf_str(&name),
+               dv_format_bytes(size, b->info->file_bytes), (double)b->info->n_params / 1e6, b->info->cpu_level,
+               b->info->threads, test, s.median, s.min, s.max);
         dv_buf_fini(&name);
     } else {
         dv_buf name;
         dv_buf_init(&name, 0);
         dv_buf_json_str(&name, path, strlen(path));
-        printf("{\"test\":\"%s\",\"tokens_per_second\":{\"min\":%.3f,\"median\":%.3f,\"max\":%.3f},\"threads\":%u,\"model\":%s,\"cpu_level\":\"%s\"}\n", test,
-               s.min, s.median, s.max, b->info->threads, dv_buf_str(&name), b->info->cpu_level);
+        printf(
+            "{\"test\":\"%s\",\"tokens_per_second\":{\"min\":%.3f,\"median\":%.3f,\"max\":%.3f},\"threads\":%u,\"model\":%s,\"cpu_level\":\"%s\"}\n",
+            test, s.min, s.median, s.max, b->info->threads, dv_buf_str(&name), b->info->cpu_level);
         dv_buf_fini(&name);
     }
     dv_cmd_flush();
@@ -103,7 +107,8 @@ static int run_tests(dv_engine *engine, const values *v, const char *path, size_
     if (code == 0)
         code = dv_session_open(&b.session, engine, NULL, err);
     if (code == 0 && v->output == OUTPUT_MD)
-        printf("| model | size | params | kernels | threads | test | t/s median | t/s min .. max |\n|---|---|---|---|---|---|---|---|\n");
+        printf(
+            "| model | size | params | kernels | threads | test | t/s median | t/s min .. max |\n|---|---|---|---|---|---|---|---|\n");
     if (code == 0)
         code = run_test(&b, v, path, v->n_prompt, false, err);
     if (code == 0)
@@ -140,8 +145,9 @@ const dv_cmd dv_cmd_bench = {
     .name = "bench",
     .args = "",
     .summary = "Measure tokens per second",
-    .details = "ppN: a prompt of N random tokens from an empty session. tgN: N tokens, one after the other. Each test runs once to\n"
-               "warm up and then -r times.",
+    .details =
+        "ppN: a prompt of N random tokens from an empty session. tgN: N tokens, one after the other. Each test runs once to\n"
+        "warm up and then -r times.",
     .opts = opts,
     .n_opts = DV_ARRAY_LEN(opts),
     .run = run,

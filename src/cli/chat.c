@@ -41,7 +41,8 @@ static int cmd_system(chat *c, const char *arg, dv_err *err)
 {
     int code = dv_talk_set_system(c->talk, arg, strlen(arg), err);
     if (code == 0)
-        printf(arg[0] != 0 ? "(the system message is set, the conversation starts anew)\n" : "(no system message, the conversation starts anew)\n");
+        printf(arg[0] != 0 ? "(the system message is set, the conversation starts anew)\n"
+                           : "(no system message, the conversation starts anew)\n");
     return code;
 }
 
@@ -51,7 +52,8 @@ static int cmd_stats(chat *c, const char *arg, dv_err *err)
     const dv_engine_info *info = dv_engine_get_info(c->talk->engine);
     printf("last   %s\n", dv_talk_stats_text(&c->talk->last, text));
     printf("total  %s\n", dv_talk_stats_text(&c->talk->total, text));
-    printf("context %u of %u tokens; %u threads, %s\n", dv_session_n_tokens(c->talk->session), info->n_ctx, info->threads, info->cpu_level);
+    printf("context %u of %u tokens; %u threads, %s\n", dv_session_n_tokens(c->talk->session), info->n_ctx,
+           info->threads, info->cpu_level);
     return 0;
 }
 
@@ -72,7 +74,8 @@ static const chat_cmd commands[] = {
 static int cmd_help(chat *c, const char *arg, dv_err *err)
 {
     for (size_t i = 0; i < DV_ARRAY_LEN(commands); i++)
-        printf("%s%-*s %s\n", commands[i].name, (int)(14 - strlen(commands[i].name)), commands[i].arg, commands[i].help);
+        printf("%s%-*s %s\n", commands[i].name, (int)(14 - strlen(commands[i].name)), commands[i].arg,
+               commands[i].help);
     printf("Ctrl-C stops an answer. A line that ends with \\ goes on in the next one.\n");
     return 0;
 }
@@ -177,7 +180,8 @@ static void greet(const dv_talk *t, const char *path)
     dv_buf name;
     dv_buf_init(&name, 0);
     dv_buf_escaped(&name, info->name[0] != 0 ? info->name : path, strlen(info->name[0] != 0 ? info->name : path));
-    printf("%s, %.1f M parameters, context of %u tokens. /help lists the commands, Ctrl-D leaves.\n", dv_buf_str(&name), (double)info->n_params / 1e6, info->n_ctx);
+    printf("%s, %.1f M parameters, context of %u tokens. /help lists the commands, Ctrl-D leaves.\n", dv_buf_str(&name),
+           (double)info->n_params / 1e6, info->n_ctx);
     dv_buf_fini(&name);
 }
 
@@ -194,8 +198,9 @@ static int converse(chat *c)
         remember(c, text);
         if (text[start] == 0)
             continue;
-        int code = q.code != 0 ? dv_fail(&err, q.code, "a question is longer than %d bytes", QUESTION_MAX)
-                               : text[0] == '/' ? run_command(c, text, &err) : dv_talk_ask(c->talk, text + start, q.len - start, &err);
+        int code = q.code != 0      ? dv_fail(&err, q.code, "a question is longer than %d bytes", QUESTION_MAX)
+                   : text[0] == '/' ? run_command(c, text, &err)
+                                    : dv_talk_ask(c->talk, text + start, q.len - start, &err);
         if (code == DV_ECANCELED) /* stopped before the answer began */
             putchar('\n');
         else if (code != 0)
@@ -210,7 +215,8 @@ static int converse(chat *c)
 int dv_chat_run(dv_talk *t, const char *path)
 {
     chat c = {.talk = t};
-    struct sigaction action = {.sa_handler = on_interrupt}, before; /* no SA_RESTART: reading a line is to be interrupted */
+    struct sigaction action = {.sa_handler = on_interrupt},
+                     before; /* no SA_RESTART: reading a line is to be interrupted */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, &before);
     int exit_code = open_editor(&c) ? DV_EXIT_OK : dv_cmd_fail(t->cmd, "cannot set up line editing for this terminal");

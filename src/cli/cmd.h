@@ -26,11 +26,15 @@ bool dv_cmd_flush(void);
 int dv_cmd_output_error(void);
 
 /** Rows for options that mean the same in every command; S is the command's struct of values. */
+/* clang-format off */
 #define DV_OPT_ROW_MODEL(S, field) \
     {.name = "model", .short_name = 'm', .type = DV_OPT_STRING, .value = "FILE", .offset = offsetof(S, field), .help = "Model in GGUF format"}
-#define DV_OPT_ROW_CPU_MASK(S, field) \
-    {.name = "cpu-mask", .type = DV_OPT_CHOICE, .value = "best|c|avx2|avx512|avx512-vnni", .offset = offsetof(S, field), .def = "best", \
-     .help = "Highest kernel level to use"}
+/* clang-format on */
+#define DV_OPT_ROW_CPU_MASK(S, field)                                                         \
+    {                                                                                         \
+        .name = "cpu-mask", .type = DV_OPT_CHOICE, .value = "best|c|avx2|avx512|avx512-vnni", \
+        .offset = offsetof(S, field), .def = "best", .help = "Highest kernel level to use"    \
+    }
 
 /** Level name of an index that DV_OPT_ROW_CPU_MASK stored; NULL for "best". */
 const char *dv_cpu_mask_name(int index);

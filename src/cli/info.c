@@ -27,8 +27,10 @@ static void print_json(const char *used, const char *detected)
     const char *cpu = dv_cpu_model_name();
     dv_buf_printf(&b, "{\"version\":\"%s\",\"cpu\":", dv_version());
     dv_buf_json_str(&b, cpu, strlen(cpu));
-    dv_buf_printf(&b, ",\"cpu_level\":\"%s\",\"cpu_level_detected\":\"%s\",\"cores\":%u,\"memory_bytes\":%llu,\"memory_available_bytes\":%llu}", used, detected,
-                  dv_cpu_cores(), (unsigned long long)dv_mem_limit(), (unsigned long long)dv_mem_available());
+    dv_buf_printf(
+        &b,
+        ",\"cpu_level\":\"%s\",\"cpu_level_detected\":\"%s\",\"cores\":%u,\"memory_bytes\":%llu,\"memory_available_bytes\":%llu}",
+        used, detected, dv_cpu_cores(), (unsigned long long)dv_mem_limit(), (unsigned long long)dv_mem_available());
     printf("%s\n", dv_buf_str(&b));
     dv_buf_fini(&b);
 }
@@ -54,7 +56,8 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     printf("CPU        %s\n", dv_cpu_model_name()[0] ? dv_cpu_model_name() : "unknown");
     printf("kernels    %s (best here: %s)\n", used_name, detected_name);
     printf("cores      %u\n", dv_cpu_cores());
-    printf("memory     %s, %s available\n", dv_format_bytes(limit, dv_mem_limit()), dv_format_bytes(available, dv_mem_available()));
+    printf("memory     %s, %s available\n", dv_format_bytes(limit, dv_mem_limit()),
+           dv_format_bytes(available, dv_mem_available()));
     return DV_EXIT_OK;
 }
 

@@ -12,16 +12,18 @@ typedef struct values {
     uint64_t n_ctx;
 } values;
 
+/* clang-format off */
 static const dv_opt opts[] = {
     {.name = "ctx", .type = DV_OPT_UINT, .value = "N", .offset = offsetof(values, n_ctx), .min = 1, .max = 1 << 30,
      .help = "Context in tokens for the memory estimate; without it the model's own, at most 4096"},
     {.name = "json", .type = DV_OPT_FLAG, .offset = offsetof(values, json), .help = "One JSON object"},
 };
+/* clang-format on */
 
 const char *dv__inspect_vtype_name(dv_gguf_vtype type)
 {
-    static const char *const names[DV_GGUF_VTYPE_N] = {
-        "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+    static const char *const names[DV_GGUF_VTYPE_N] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                                       "bool", "string", "array", "u64", "i64", "f64"};
     return type < DV_GGUF_VTYPE_N ? names[type] : "?";
 }
 

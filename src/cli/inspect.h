@@ -7,18 +7,18 @@
 #include "gguf/gguf.h"
 
 enum {
-    DV__INSPECT_HEAD = 8,    /**< elements shown of a longer array */
+    DV__INSPECT_HEAD = 8,      /**< elements shown of a longer array */
     DV__INSPECT_CONTEXT = 4096 /**< context for the memory estimate, unless the model's own is shorter */
 };
 
 /** KV cache of a context in bytes; each value is valid where its flag says so. */
 typedef struct dv__inspect_memory {
-    bool known;         /**< the file describes an attention cache; otherwise `why` says what is missing */
+    bool known; /**< the file describes an attention cache; otherwise `why` says what is missing */
     dv_err why;
-    uint64_t n_ctx;     /**< tokens */
-    uint64_t kv_f16;    /**< bytes */
-    bool has_q8_0;      /**< rows are whole blocks */
-    uint64_t kv_q8_0;   /**< bytes */
+    uint64_t n_ctx;   /**< tokens */
+    uint64_t kv_f16;  /**< bytes */
+    bool has_q8_0;    /**< rows are whole blocks */
+    uint64_t kv_q8_0; /**< bytes */
 } dv__inspect_memory;
 
 typedef struct dv__inspect_type {

@@ -42,7 +42,7 @@ static void put_kv(dv_buf *b, const dv_gguf_kv *kv)
     }
     uint64_t n = dv_gguf_kv_len(kv), shown = n <= DV__INSPECT_HEAD ? n : DV__INSPECT_HEAD;
     dv_buf_printf(b, "\"element_type\":\"%s\",\"length\":%" PRIu64 ",\"elided\":%" PRIu64 ",\"value\":[",
-        dv__inspect_vtype_name(dv_gguf_kv_elem_type(kv)), n, n - shown);
+                  dv__inspect_vtype_name(dv_gguf_kv_elem_type(kv)), n, n - shown);
     for (uint64_t i = 0; i < shown; i++) {
         dv_buf_adds(b, i > 0 ? "," : "");
         put_element(b, kv, i);
@@ -71,7 +71,7 @@ static void put_types(dv_buf *b, const dv__inspect *in)
         if (t->n_tensors == 0)
             continue;
         dv_buf_printf(b, "%s{\"type\":\"%s\",\"tensors\":%zu,\"elements\":%" PRIu64 ",\"bytes\":", first ? "" : ",",
-            i < DV__INSPECT_TYPES ? dv_type_name(t->id) : "others", t->n_tensors, t->n_elements);
+                      i < DV__INSPECT_TYPES ? dv_type_name(t->id) : "others", t->n_tensors, t->n_elements);
         if (dv_type_get(t->id) != NULL)
             dv_buf_printf(b, "%" PRIu64 "}", t->n_bytes);
         else
@@ -97,9 +97,9 @@ void dv__inspect_json(dv_buf *b, const dv__inspect *in)
     dv_buf_adds(b, "{\"file\":");
     dv_buf_json_str(b, in->path, strlen(in->path));
     dv_buf_printf(b,
-        ",\"version\":%" PRIu32 ",\"alignment\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"elements\":%" PRIu64
-        ",\"metadata\":[",
-        dv_gguf_version(g), dv_gguf_alignment(g), dv_gguf_file_bytes(g), in->n_elements);
+                  ",\"version\":%" PRIu32 ",\"alignment\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"elements\":%" PRIu64
+                  ",\"metadata\":[",
+                  dv_gguf_version(g), dv_gguf_alignment(g), dv_gguf_file_bytes(g), in->n_elements);
     for (size_t i = 0; i < dv_gguf_n_kv(g) && b->code == 0; i++) {
         dv_buf_adds(b, i > 0 ? ",\n" : "\n");
         put_kv(b, dv_gguf_kv_at(g, i));

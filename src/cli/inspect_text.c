@@ -134,7 +134,7 @@ static void put_types(dv_buf *b, const dv__inspect *in)
             continue;
         const char *bytes = dv_type_get(t->id) != NULL ? dv_format_bytes(size, t->n_bytes) : "unsupported";
         dv_buf_printf(b, "  %-10s %6zu tensors %16" PRIu64 " elements   %s\n",
-            i < DV__INSPECT_TYPES ? dv_type_name(t->id) : "others", t->n_tensors, t->n_elements, bytes);
+                      i < DV__INSPECT_TYPES ? dv_type_name(t->id) : "others", t->n_tensors, t->n_elements, bytes);
     }
 }
 
@@ -146,7 +146,7 @@ static void put_memory(dv_buf *b, const dv__inspect *in)
     if (m->known)
         dv_buf_printf(b, " at a context of %" PRIu64 " tokens", m->n_ctx);
     dv_buf_printf(b, "\n  weights (mapped)   %s%s\n", dv_format_bytes(size, in->weight_bytes),
-        in->n_unsupported > 0 ? " and tensors of unsupported types" : "");
+                  in->n_unsupported > 0 ? " and tensors of unsupported types" : "");
     if (!m->known) {
         dv_buf_printf(b, "  KV cache           unknown: %s\n", m->why.msg);
         return;
@@ -162,7 +162,7 @@ void dv__inspect_text(dv_buf *b, const dv__inspect *in)
     const dv_gguf *g = in->gguf;
     dv_buf_escaped(b, in->path, strlen(in->path));
     dv_buf_printf(b, "\nGGUF version %" PRIu32 ", %s, alignment %" PRIu64 "\n", dv_gguf_version(g),
-        dv_format_bytes(size, dv_gguf_file_bytes(g)), dv_gguf_alignment(g));
+                  dv_format_bytes(size, dv_gguf_file_bytes(g)), dv_gguf_alignment(g));
     put_metadata(b, g);
     if (dv_gguf_n_tensors(g) > 0) {
         put_tensors(b, g);

@@ -51,7 +51,9 @@ int dv_lines_run(dv_talk *t, const dv_sampling *sampling)
     dv_buf_init(&b, LINE_MAX_BYTES);
     for (ssize_t n = 1; code == 0 && n > 0;) {
         if (dv_buf_reserve(&b, READ_BYTES) != 0) {
-            exit_code = dv_cmd_fail(t->cmd, b.code == DV_ELIMIT ? "a line is longer than %d bytes" : "out of memory for a line", LINE_MAX_BYTES - READ_BYTES);
+            exit_code =
+                dv_cmd_fail(t->cmd, b.code == DV_ELIMIT ? "a line is longer than %d bytes" : "out of memory for a line",
+                            LINE_MAX_BYTES - READ_BYTES);
             break;
         }
         n = read(STDIN_FILENO, b.data + b.len, READ_BYTES);

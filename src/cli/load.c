@@ -36,8 +36,9 @@ static const char *default_model(dv_err *err)
     snprintf(path, sizeof path, "models/" DEFAULT_MODEL);
     if (access(path, R_OK) == 0)
         return path;
-    dv_fail(err, DV_ENOENT, "no model given (-m FILE), and the one that ships with drover is neither in %s%s nor %s%s nor ./models/", folder, places[0], folder,
-            places[1]);
+    dv_fail(err, DV_ENOENT,
+            "no model given (-m FILE), and the one that ships with drover is neither in %s%s nor %s%s nor ./models/",
+            folder, places[0], folder, places[1]);
     return NULL;
 }
 

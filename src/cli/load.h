@@ -13,6 +13,7 @@ typedef struct dv_load_opts {
 } dv_load_opts;
 
 /** Their rows; S is the command's struct of values, field its dv_load_opts. */
+/* clang-format off */
 #define DV_OPT_ROWS_LOAD(S, field)                                                                                                    \
     {.name = "model", .short_name = 'm', .type = DV_OPT_STRING, .value = "FILE", .offset = offsetof(S, field.model),                  \
      .help = "Model in GGUF format; without it the model that ships with drover"},                                                    \
@@ -23,6 +24,7 @@ typedef struct dv_load_opts {
     {.name = "kv-type", .type = DV_OPT_CHOICE, .value = "f16|q8_0", .offset = offsetof(S, field.kv_type), .def = "f16",               \
      .help = "Format of the KV cache"},                                                                                               \
     DV_OPT_ROW_CPU_MASK(S, field.cpu_mask)
+/* clang-format on */
 
 /**
  * Open the model. Errors name the file; without a model given and none found they name the places that were looked at.

@@ -12,12 +12,7 @@
 #include <unistd.h>
 
 static const dv_cmd *const commands[] = {
-    &dv_cmd_run,
-    &dv_cmd_score,
-    &dv_cmd_bench,
-    &dv_cmd_info,
-    &dv_cmd_inspect,
-    &dv_cmd_tokenize,
+    &dv_cmd_run, &dv_cmd_score, &dv_cmd_bench, &dv_cmd_info, &dv_cmd_inspect, &dv_cmd_tokenize,
 };
 
 /* Errors of the program itself read "drover: sentence". */
@@ -35,7 +30,8 @@ static void print_help(FILE *to)
     fprintf(to, "Usage: drover COMMAND [OPTIONS]\n\nRun language models on this machine's CPU.\n\nCommands:\n");
     for (size_t i = 0; i < DV_ARRAY_LEN(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(to, "\n'drover COMMAND --help' or 'drover help COMMAND' says more; 'drover --version' tells the version.\n");
+    fprintf(to,
+            "\n'drover COMMAND --help' or 'drover help COMMAND' says more; 'drover --version' tells the version.\n");
 }
 
 static const dv_cmd *find_command(const char *name)
@@ -56,7 +52,8 @@ static int unknown_command(const char *name)
     for (char *p = safe; *p != 0; p++)
         if (*p < 0x20 || *p > 0x7e)
             *p = '?';
-    return program_error(name[0] == '-' ? "unknown option" : "unknown command", safe, dv_opt_nearest(safe, names, DV_ARRAY_LEN(names)));
+    return program_error(name[0] == '-' ? "unknown option" : "unknown command", safe,
+                         dv_opt_nearest(safe, names, DV_ARRAY_LEN(names)));
 }
 
 static int help_command(int argc, char **argv)

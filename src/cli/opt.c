@@ -101,13 +101,16 @@ static void print_option(const dv_opt *o)
 {
     char left[160], right[512];
     int n = snprintf(left, sizeof left, "  %c%c%s", o->short_name ? '-' : ' ', o->short_name ? o->short_name : ' ',
-                     o->name == NULL ? "" : o->short_name ? ", --" : "  --");
+                     o->name == NULL ? ""
+                     : o->short_name ? ", --"
+                                     : "  --");
     n += snprintf(left + n, sizeof left - (size_t)n, "%s", o->name != NULL ? o->name : "");
     if (o->value != NULL)
         snprintf(left + n, sizeof left - (size_t)n, " %s", o->value);
     n = snprintf(right, sizeof right, "%s", o->help);
     if (o->type == DV_OPT_UINT || o->type == DV_OPT_NUM)
-        n += snprintf(right + n, sizeof right - (size_t)n, " [%s%.16g..%.16g]", o->open_min ? "above " : "", o->min, o->max);
+        n += snprintf(right + n, sizeof right - (size_t)n, " [%s%.16g..%.16g]", o->open_min ? "above " : "", o->min,
+                      o->max);
     if (o->def != NULL)
         snprintf(right + n, sizeof right - (size_t)n, " (default %s)", o->def);
     int width = printf("%-*s", HELP_COLUMN - 2, left);
@@ -121,7 +124,8 @@ static void print_option(const dv_opt *o)
 
 static void print_help(const dv_cmd *cmd)
 {
-    printf("Usage: drover %s%s%s%s\n\n%s.\n\nOptions:\n", cmd->name, cmd->n_opts > 0 ? " [OPTIONS]" : "", cmd->args[0] ? " " : "", cmd->args, cmd->summary);
+    printf("Usage: drover %s%s%s%s\n\n%s.\n\nOptions:\n", cmd->name, cmd->n_opts > 0 ? " [OPTIONS]" : "",
+           cmd->args[0] ? " " : "", cmd->args, cmd->summary);
     for (size_t i = 0; i < cmd->n_opts; i++)
         print_option(&cmd->opts[i]);
     printf("%-*s  Show this text\n", HELP_COLUMN - 2, "  -h, --help");
@@ -135,8 +139,9 @@ static int bad_value(const dv_cmd *cmd, const dv_opt *o, const char *text)
     display_name(o, name);
     if (o->type == DV_OPT_CHOICE)
         return dv_cmd_usage(cmd, "%s must be one of %s, not '%s'", name, o->value, text);
-    return dv_cmd_usage(cmd, "%s must be a %s %s %.16g %s %.16g, not '%s'", name, o->type == DV_OPT_UINT ? "whole number" : "number",
-                        o->open_min ? "above" : "from", o->min, o->open_min ? "and up to" : "to", o->max, text);
+    return dv_cmd_usage(cmd, "%s must be a %s %s %.16g %s %.16g, not '%s'", name,
+                        o->type == DV_OPT_UINT ? "whole number" : "number", o->open_min ? "above" : "from", o->min,
+                        o->open_min ? "and up to" : "to", o->max, text);
 }
 
 /* Index of text among the words of "a|b|c", or -1. */
@@ -158,12 +163,8 @@ static int set_value(const dv_cmd *cmd, const dv_opt *o, void *values, const cha
 {
     void *field = (char *)values + o->offset;
     switch (o->type) {
-    case DV_OPT_FLAG:
-        *(bool *)field = true;
-        return 0;
-    case DV_OPT_STRING:
-        *(const char **)field = text;
-        return 0;
+    case DV_OPT_FLAG: *(bool *)field = true; return 0;
+    case DV_OPT_STRING: *(const char **)field = text; return 0;
     case DV_OPT_UINT: {
         uint64_t v;
         if (!dv_opt_u64(text, &v) || (double)v < o->min || (double)v > o->max)
@@ -244,7 +245,8 @@ static int parse_option(const dv_cmd *cmd, int argc, char **argv, int *i, void *
     if (arg[len] != 0)
         value = arg + len + is_long;
     if (o->type == DV_OPT_FLAG && value != NULL)
-        return is_long ? dv_cmd_usage(cmd, "%.*s takes no value", (int)len, arg) : unknown_option(cmd, arg, strlen(arg));
+        return is_long ? dv_cmd_usage(cmd, "%.*s takes no value", (int)len, arg)
+                       : unknown_option(cmd, arg, strlen(arg));
     if (o->type != DV_OPT_FLAG && value == NULL) {
         if (*i + 1 >= argc)
             return dv_cmd_usage(cmd, "%.*s needs a value (%s)", (int)len, arg, o->value);
@@ -262,7 +264,8 @@ static int set_defaults(const dv_cmd *cmd, void *values)
     return code;
 }
 
-bool dv_opt_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t values_size, size_t *n_args, int *exit_code)
+bool dv_opt_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t values_size, size_t *n_args,
+                  int *exit_code)
 {
     memset(values, 0, values_size);
     *n_args = 0;

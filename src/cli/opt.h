@@ -28,8 +28,8 @@ typedef struct dv_opt_list {
 } dv_opt_list;
 
 typedef struct dv_opt {
-    const char *name;  /**< long name without the dashes; NULL: only the short one */
-    char short_name;   /**< 0: none */
+    const char *name; /**< long name without the dashes; NULL: only the short one */
+    char short_name;  /**< 0: none */
     dv_opt_type type;
     const char *value; /**< what --help calls the value, "FILE"; the words of a choice; NULL for a flag */
     size_t offset;     /**< of the field in the command's struct of values */
@@ -47,7 +47,7 @@ struct dv_cmd {
     const char *details; /**< paragraphs below the options in --help; NULL: none */
     const dv_opt *opts;
     size_t n_opts;
-    size_t min_args, max_args; /**< how many positional arguments it takes */
+    size_t min_args, max_args;                            /**< how many positional arguments it takes */
     int (*run)(const dv_cmd *cmd, int argc, char **argv); /**< argv[0] is the command's name; returns an exit code */
 };
 
@@ -59,7 +59,8 @@ enum dv_exit { DV_EXIT_OK = 0, DV_EXIT_FAILURE = 1, DV_EXIT_USAGE = 2 };
  * -nVALUE work too; the last one given wins. Positional arguments end up in argv[1..n_args].
  * @return true: run the command. False: *exit_code is what it must return, and --help or an error was printed.
  */
-bool dv_opt_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t values_size, size_t *n_args, int *exit_code) DV_WARN_UNUSED;
+bool dv_opt_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t values_size, size_t *n_args,
+                  int *exit_code) DV_WARN_UNUSED;
 
 /** Strict decimal: digits only, no sign, no blanks; false when it is something else or does not fit. */
 bool dv_opt_u64(const char *s, uint64_t *out);

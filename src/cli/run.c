@@ -22,9 +22,12 @@ typedef struct values {
     dv_opt_list stop, bias;
 } values;
 
+/* clang-format off */
 #define NUM(opt, field, lo, hi, text, default_) \
     {.name = opt, .type = DV_OPT_NUM, .value = "X", .offset = offsetof(values, field), .min = lo, .max = hi, .def = default_, .help = text}
+/* clang-format on */
 
+/* clang-format off */
 static const dv_opt opts[] = {
     DV_OPT_ROWS_LOAD(values, load),
     {.name = "prompt", .short_name = 'p', .type = DV_OPT_STRING, .value = "TEXT", .offset = offsetof(values, prompt), .help = "Answer this and leave"},
@@ -53,6 +56,7 @@ static const dv_opt opts[] = {
     {.name = "seed", .type = DV_OPT_UINT, .value = "N", .offset = offsetof(values, seed), .max = 9007199254740992.0, .def = "0",
      .help = "Start of the random numbers: same seed, same answer"},
 };
+/* clang-format on */
 
 static bool parse_bias(const char *text, dv_logit_bias *out)
 {
@@ -64,7 +68,8 @@ static bool parse_bias(const char *text, dv_logit_bias *out)
         return false;
     memcpy(id, text, n);
     id[n] = 0;
-    if (!dv_opt_u64(id, &v) || v > UINT32_MAX || (strcmp(text + n + 1, "-inf") != 0 && !dv_opt_double(text + n + 1, &x)))
+    if (!dv_opt_u64(id, &v) || v > UINT32_MAX ||
+        (strcmp(text + n + 1, "-inf") != 0 && !dv_opt_double(text + n + 1, &x)))
         return false;
     *out = (dv_logit_bias){.id = (uint32_t)v, .bias = (float)x};
     return true;
@@ -98,7 +103,8 @@ static int answer_prompt(dv_talk *t, const char *prompt, uint64_t load_ns)
     return DV_EXIT_OK;
 }
 
-static int converse(const dv_cmd *cmd, const values *v, dv_engine *engine, const dv_sampling *sampling, const char *path, uint64_t start)
+static int converse(const dv_cmd *cmd, const values *v, dv_engine *engine, const dv_sampling *sampling,
+                    const char *path, uint64_t start)
 {
     dv_talk t;
     dv_err err = {0};
@@ -160,10 +166,11 @@ const dv_cmd dv_cmd_run = {
     .name = "run",
     .args = "",
     .summary = "Chat with a model, or let it answer questions",
-    .details = "With -p, the answer alone goes to standard output and timings to standard error. Without -p, a terminal\n"
-               "opens a chat; /help lists its commands. If standard input is not a terminal, each line of it is one\n"
-               "question (blank lines are skipped) and gets one answer, without memory of the lines before.\n"
-               "A conversation that outgrows the context loses its oldest turns; the system message stays.",
+    .details =
+        "With -p, the answer alone goes to standard output and timings to standard error. Without -p, a terminal\n"
+        "opens a chat; /help lists its commands. If standard input is not a terminal, each line of it is one\n"
+        "question (blank lines are skipped) and gets one answer, without memory of the lines before.\n"
+        "A conversation that outgrows the context loses its oldest turns; the system message stays.",
     .opts = opts,
     .n_opts = DV_ARRAY_LEN(opts),
     .run = run,

@@ -21,6 +21,7 @@ typedef struct values {
     uint64_t top;
 } values;
 
+/* clang-format off */
 static const dv_opt opts[] = {
     DV_OPT_ROWS_LOAD(values, load),
     {.name = "tokens", .type = DV_OPT_STRING, .value = "1,2,3", .offset = offsetof(values, tokens), .help = "Score these token ids"},
@@ -29,6 +30,7 @@ static const dv_opt opts[] = {
     {.name = "top", .type = DV_OPT_UINT, .value = "K", .offset = offsetof(values, top), .max = TOP_MAX, .def = "0",
      .help = "List the K most likely tokens at each position; 0: none"},
 };
+/* clang-format on */
 
 typedef struct ids {
     uint32_t *v; /* owned */
@@ -65,7 +67,8 @@ static int parse_tokens(const char *text, ids *out, dv_err *err)
         size_t n = strcspn(text, ",");
         snprintf(number, sizeof number, "%.*s", (int)DV_MIN(n, sizeof number - 1), text);
         if (n >= sizeof number || !dv_opt_u64(number, &v) || v > UINT32_MAX)
-            return dv_fail(err, DV_EINVAL, "--tokens must be token ids separated by commas; number %zu is '%.40s'", out->n + 1, number);
+            return dv_fail(err, DV_EINVAL, "--tokens must be token ids separated by commas; number %zu is '%.40s'",
+                           out->n + 1, number);
         out->v[out->n] = (uint32_t)v;
         text += n + (text[n] == ',');
     }
@@ -186,7 +189,8 @@ static void print_json(scoring *s)
     add_number(&tail, s->nll);
     dv_buf_adds(&tail, ",\"perplexity\":");
     add_number(&tail, s->ids.n > 1 ? exp(s->nll / (double)(s->ids.n - 1)) : NAN);
-    printf("],\"logprobs\":[%s],\"top\":[%s%s],\"nll\":%s}\n", dv_buf_str(&s->logprobs), dv_buf_str(&s->tops), s->tops.len > 0 ? "]" : "", dv_buf_str(&tail));
+    printf("],\"logprobs\":[%s],\"top\":[%s%s],\"nll\":%s}\n", dv_buf_str(&s->logprobs), dv_buf_str(&s->tops),
+           s->tops.len > 0 ? "]" : "", dv_buf_str(&tail));
     dv_buf_fini(&tail);
 }
 
@@ -256,13 +260,14 @@ const dv_cmd dv_cmd_score = {
     .name = "score",
     .args = "",
     .summary = "Show the log-probabilities of a text's tokens",
-    .details = "Prints one JSON object; all logarithms are natural.\n"
-               "  tokens      the ids; --text and --file are tokenized with what the model wants in front, special tokens not parsed\n"
-               "  logprobs    of each token but the first, given those before it\n"
-               "  top         with --top: for each position the K most likely next tokens, [id, log-probability];\n"
-               "              the last entry is the prediction after the whole input\n"
-               "  nll         minus the sum of logprobs\n"
-               "  perplexity  exp(nll / number of logprobs); null for a single token",
+    .details =
+        "Prints one JSON object; all logarithms are natural.\n"
+        "  tokens      the ids; --text and --file are tokenized with what the model wants in front, special tokens not parsed\n"
+        "  logprobs    of each token but the first, given those before it\n"
+        "  top         with --top: for each position the K most likely next tokens, [id, log-probability];\n"
+        "              the last entry is the prediction after the whole input\n"
+        "  nll         minus the sum of logprobs\n"
+        "  perplexity  exp(nll / number of logprobs); null for a single token",
     .opts = opts,
     .n_opts = DV_ARRAY_LEN(opts),
     .run = run,

@@ -77,8 +77,8 @@ static int64_t lay_out_into(dv_talk *t, const char *text, size_t len, dv_err *er
     /* A prompt that spells out the token the model wants in front must not get it twice. */
     uint32_t first;
     int64_t n = dv_engine_tokenize(t->engine, text, len, true, true, t->ids, t->cap_ids, err);
-    if (n >= 2 && (size_t)n <= t->cap_ids && t->ids[0] == t->ids[1] && dv_engine_tokenize(t->engine, "", 0, false, true, &first, 1, NULL) > 0 &&
-        first == t->ids[0])
+    if (n >= 2 && (size_t)n <= t->cap_ids && t->ids[0] == t->ids[1] &&
+        dv_engine_tokenize(t->engine, "", 0, false, true, &first, 1, NULL) > 0 && first == t->ids[0])
         n = dv_engine_tokenize(t->engine, text, len, true, false, t->ids, t->cap_ids, err);
     return n;
 }
@@ -110,9 +110,13 @@ static int64_t lay_out_fitting(dv_talk *t, const char *text, size_t len, dv_err 
         n = lay_out(t, text, len, err);
     }
     if (dropped > 0)
-        fprintf(stderr, "(the context of %u tokens is full: the oldest %s dropped)\n", ctx, dropped == 1 ? "turn was" : "turns were");
+        fprintf(stderr, "(the context of %u tokens is full: the oldest %s dropped)\n", ctx,
+                dropped == 1 ? "turn was" : "turns were");
     if (n >= (int64_t)ctx)
-        return dv_fail(err, DV_ECONTEXT, "the question and what must go with it are %lld tokens, the context holds %u and an answer needs room", (long long)n, ctx);
+        return dv_fail(
+            err, DV_ECONTEXT,
+            "the question and what must go with it are %lld tokens, the context holds %u and an answer needs room",
+            (long long)n, ctx);
     if (n == 0)
         return dv_fail(err, DV_EINVAL, "the prompt is empty");
     return n;
@@ -162,7 +166,12 @@ static int on_token(void *arg, uint32_t id) { return dv_talk_interrupted != 0; }
 
 static int answer(dv_talk *t, size_t n_ids, dv_err *err)
 {
-    dv_generate_options o = {.max_tokens = t->max_tokens, .stop = t->stop, .n_stop = t->n_stop, .on_text = on_text, .on_token = on_token, .arg = t};
+    dv_generate_options o = {.max_tokens = t->max_tokens,
+                             .stop = t->stop,
+                             .n_stop = t->n_stop,
+                             .on_text = on_text,
+                             .on_token = on_token,
+                             .arg = t};
     dv_generate_result result;
     dv_talk_interrupted = 0;
     dv_buf_clear(&t->answer);
@@ -185,7 +194,8 @@ static int answer(dv_talk *t, size_t n_ids, dv_err *err)
     if (dv_cmd_output_error() != 0)
         return dv_fail(err, DV_EIO, "cannot write standard output");
     if (result.reason == DV_STOP_CONTEXT)
-        fprintf(stderr, "(the answer ends here: the context of %u tokens is full)\n", dv_engine_get_info(t->engine)->n_ctx);
+        fprintf(stderr, "(the answer ends here: the context of %u tokens is full)\n",
+                dv_engine_get_info(t->engine)->n_ctx);
     return t->answer.code != 0 ? dv_fail(err, t->answer.code, "answer: %s", dv_error_text(t->answer.code)) : 0;
 }
 
@@ -211,7 +221,8 @@ int dv_talk_ask(dv_talk *t, const char *text, size_t len, dv_err *err)
 
 const char *dv_talk_stats_text(const dv_talk_stats *s, char buf[160])
 {
-    snprintf(buf, 160, "prompt %llu tokens, %.1f t/s; answer %llu tokens, %.1f t/s", (unsigned long long)s->prompt_tokens,
-             dv_per_second(s->prompt_tokens, s->prompt_ns), (unsigned long long)s->answer_tokens, dv_per_second(s->answer_tokens, s->answer_ns));
+    snprintf(buf, 160, "prompt %llu tokens, %.1f t/s; answer %llu tokens, %.1f t/s",
+             (unsigned long long)s->prompt_tokens, dv_per_second(s->prompt_tokens, s->prompt_ns),
+             (unsigned long long)s->answer_tokens, dv_per_second(s->answer_tokens, s->answer_ns));
     return buf;
 }

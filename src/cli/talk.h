@@ -23,15 +23,15 @@ typedef struct dv_talk {
     dv_session *session;
     dv_message *messages; /**< [n], the system message first if there is one; contents owned */
     size_t n, cap;
-    uint32_t *ids;  /**< [cap_ids] the laid out conversation */
+    uint32_t *ids; /**< [cap_ids] the laid out conversation */
     size_t cap_ids;
-    dv_buf answer;  /**< the last one */
-    bool raw;       /**< prompts are sent as they are, and nothing is remembered */
-    bool escape;    /**< stdout is a terminal: control characters of the model's text are shown, not sent */
+    dv_buf answer; /**< the last one */
+    bool raw;      /**< prompts are sent as they are, and nothing is remembered */
+    bool escape;   /**< stdout is a terminal: control characters of the model's text are shown, not sent */
     uint32_t max_tokens;
     const char *const *stop;
     size_t n_stop;
-    bool trim;      /**< inside an answer: its first visible character has not come yet */
+    bool trim; /**< inside an answer: its first visible character has not come yet */
     dv_talk_stats last, total;
 } dv_talk;
 

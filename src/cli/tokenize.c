@@ -17,12 +17,14 @@ typedef struct values {
     bool special, bos, json;
 } values;
 
+/* clang-format off */
 static const dv_opt opts[] = {
     DV_OPT_ROW_MODEL(values, model),
     {.name = "special", .type = DV_OPT_FLAG, .offset = offsetof(values, special), .help = "Parse special tokens written in the text"},
     {.name = "bos", .type = DV_OPT_FLAG, .offset = offsetof(values, bos), .help = "Add the tokens that the model wants in front and behind"},
     {.name = "json", .type = DV_OPT_FLAG, .offset = offsetof(values, json), .help = "One JSON array of ids"},
 };
+/* clang-format on */
 
 /* What a token stands for, on one line and safe for a terminal: bytes that are no printable UTF-8 as \xNN. */
 static void put_escaped(dv_buf *b, dv_str s)
@@ -122,8 +124,9 @@ const dv_cmd dv_cmd_tokenize = {
     .name = "tokenize",
     .args = "(TEXT | -)",
     .summary = "Show the tokens of a text",
-    .details = "'-' reads the text from standard input, byte for byte. Each line of the output is a token's id, a tab, and its text with\n"
-               "control characters escaped. Without --special and --bos no special token is parsed or added.",
+    .details =
+        "'-' reads the text from standard input, byte for byte. Each line of the output is a token's id, a tab, and its text with\n"
+        "control characters escaped. Without --special and --bos no special token is parsed or added.",
     .opts = opts,
     .n_opts = DV_ARRAY_LEN(opts),
     .min_args = 1,

@@ -43,7 +43,8 @@ static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
         return rc;
     const dv_hparams *hp = &e->model->hp;
     if (hp->n_vocab != dv_tok_n_vocab(e->tok))
-        return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens has %zu entries, token_embd.weight has %u rows", dv_tok_n_vocab(e->tok), hp->n_vocab);
+        return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens has %zu entries, token_embd.weight has %u rows",
+                       dv_tok_n_vocab(e->tok), hp->n_vocab);
     uint32_t ctx = o->ctx != 0 ? o->ctx : DV_MIN(hp->n_ctx_train, (uint32_t)CTX_DEFAULT);
     dv_kv_type kv_type = o->kv_format == DV_KV_FORMAT_Q8_0 ? DV_KV_Q8_0 : DV_KV_F16;
     if ((rc = dv_kv_init(&e->kv, kv_type, hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err)) != 0 ||
@@ -100,7 +101,8 @@ int dv_engine_open(dv_engine **out, const char *path, const dv_engine_options *o
         return dv_fail(err, DV_ENOMEM, "engine: %s", dv_error_text(DV_ENOMEM));
     dv_kern_init(&e->kern, cpu);
     e->info.threads = o->threads != 0 ? o->threads : DV_MIN(dv_cpu_cores(), 256u);
-    if ((rc = dv_gguf_open(&e->gguf, path, err)) != 0 || (rc = dv_tok_open(&e->tok, e->gguf, err)) != 0 || (rc = open_chat(e, err)) != 0)
+    if ((rc = dv_gguf_open(&e->gguf, path, err)) != 0 || (rc = dv_tok_open(&e->tok, e->gguf, err)) != 0 ||
+        (rc = open_chat(e, err)) != 0)
         goto fail;
     e->arch = copy_str(e->gguf, "general.architecture");
     e->name = copy_str(e->gguf, "general.name");

@@ -136,7 +136,10 @@ void dv__sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n)
 
 /* Logits with bias and penalties. */
 
-static bool has_penalties(const dv_sampling *c) { return c->repeat_penalty != 1 || c->presence_penalty != 0 || c->frequency_penalty != 0; }
+static bool has_penalties(const dv_sampling *c)
+{
+    return c->repeat_penalty != 1 || c->presence_penalty != 0 || c->frequency_penalty != 0;
+}
 
 static float clamp_inf(float l) { return l > FLT_MAX ? FLT_MAX : l; }
 
@@ -261,15 +264,18 @@ static void gather_min_p(dv_sampler *s, const float *logits, float max)
 {
     const dv_sampling *c = &s->cfg;
     uint32_t n = s->n_vocab;
-    double reach = (log((double)c->min_p) - 1e-4) * (double)c->temperature; /* a little more than needed: filter_min_p decides */
+    double reach =
+        (log((double)c->min_p) - 1e-4) * (double)c->temperature; /* a little more than needed: filter_min_p decides */
     float bound = (float)DV_MAX((double)max + reach, -(double)FLT_MAX);
     s->n_cand = 0;
     for (uint32_t i = 0; i < s->n_mods; i++)
         if (s->mods[i].logit >= bound)
-            s->cand[s->n_cand++] = (dv_sampler_cand){.id = s->mods[i].id, .p = dv__weight((s->mods[i].logit - max) / c->temperature)};
+            s->cand[s->n_cand++] =
+                (dv_sampler_cand){.id = s->mods[i].id, .p = dv__weight((s->mods[i].logit - max) / c->temperature)};
     for (uint32_t i = dv__select_next(logits, 0, n, bound); i < n; i = dv__select_next(logits, i + 1, n, bound))
         if (!is_mod(s, i))
-            s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .p = dv__weight((clamp_inf(logits[i]) - max) / c->temperature)};
+            s->cand[s->n_cand++] =
+                (dv_sampler_cand){.id = i, .p = dv__weight((clamp_inf(logits[i]) - max) / c->temperature)};
 }
 
 /* Without top-k: s->weight for the whole vocabulary. */
@@ -287,7 +293,8 @@ static double mean_log_weights(const dv_sampler *s, const float *logits, float m
     double sum = dv__weights_sum_log(s->weight, logits, s->n_vocab, max, t);
     for (uint32_t i = 0; i < s->n_mods; i++) { /* these have another logit than the one just used */
         uint32_t id = s->mods[i].id;
-        double wrong = (double)dv__weight_log(logits[id], max, t), right = (double)dv__weight_log(s->mods[i].logit, max, t);
+        double wrong = (double)dv__weight_log(logits[id], max, t),
+               right = (double)dv__weight_log(s->mods[i].logit, max, t);
         sum += (double)s->weight[id] * (right - wrong);
     }
     return sum / total;
@@ -298,7 +305,8 @@ static void gather_between(dv_sampler *s, float lo, float hi)
 {
     const float *w = s->weight;
     s->n_cand = 0;
-    for (uint32_t i = dv__select_next(w, 0, s->n_vocab, lo); i < s->n_vocab; i = dv__select_next(w, i + 1, s->n_vocab, lo))
+    for (uint32_t i = dv__select_next(w, 0, s->n_vocab, lo); i < s->n_vocab;
+         i = dv__select_next(w, i + 1, s->n_vocab, lo))
         if (w[i] <= hi)
             s->cand[s->n_cand++] = (dv_sampler_cand){.id = i, .key = w[i], .p = w[i]};
 }
@@ -323,7 +331,8 @@ static void gather_typical(dv_sampler *s, double total, double mean_log)
     double want = (double)s->cfg.typical_p * total * (1 + 1e-6);
     for (double reach = 0.5; reach < 200; reach *= 2) {
         float lo = (float)fmax(exp(mean_log - reach), (double)FLT_MIN), hi = (float)fmin(exp(mean_log + reach), 1);
-        if (dv__weights_sum(s->weight, s->n_vocab, lo) - dv__weights_sum(s->weight, s->n_vocab, nextafterf(hi, 2)) >= want) {
+        if (dv__weights_sum(s->weight, s->n_vocab, lo) - dv__weights_sum(s->weight, s->n_vocab, nextafterf(hi, 2)) >=
+            want) {
             gather_between(s, lo, hi);
             return;
         }
@@ -445,6 +454,8 @@ static bool draw_all(dv_sampler *s, const float *logits, uint32_t *id)
 int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
 {
     make_mods(s, logits);
-    bool ok = s->cfg.temperature == 0 ? greedy(s, logits, id) : s->cfg.top_k > 0 ? draw_top_k(s, logits, id) : draw_all(s, logits, id);
+    bool ok = s->cfg.temperature == 0 ? greedy(s, logits, id)
+              : s->cfg.top_k > 0      ? draw_top_k(s, logits, id)
+                                      : draw_all(s, logits, id);
     return ok ? 0 : dv_fail(err, DV_EINTERNAL, "the model produced no usable logits");
 }

@@ -40,11 +40,12 @@ typedef struct dv_sampler {
     uint32_t n_last, at;   /**< ids in the ring, where the next one goes */
     dv_sampler_seen *seen; /**< [n_seen] distinct ids of the ring, sorted by id */
     uint32_t n_seen;
-    dv_sampler_mod *mods;  /**< [n_mods] tokens whose logit differs from the model's, sorted by id; made anew by each draw */
+    dv_sampler_mod
+        *mods; /**< [n_mods] tokens whose logit differs from the model's, sorted by id; made anew by each draw */
     uint32_t n_mods;
     dv_sampler_cand *cand;
     size_t n_cand, cap_cand;
-    float *weight;         /**< [n_vocab]; only without top-k */
+    float *weight; /**< [n_vocab]; only without top-k */
 } dv_sampler;
 
 /** Whether every field is in its range. Errors: DV_EINVAL naming the first that is not. */

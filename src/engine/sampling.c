@@ -7,7 +7,13 @@
 
 dv_sampling dv_sampling_default(void)
 {
-    return (dv_sampling){.temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1, .repeat_penalty = 1, .penalty_last_n = 64};
+    return (dv_sampling){.temperature = 0.8f,
+                         .top_k = 40,
+                         .top_p = 0.95f,
+                         .min_p = 0.05f,
+                         .typical_p = 1,
+                         .repeat_penalty = 1,
+                         .penalty_last_n = 64};
 }
 
 int dv__sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
@@ -27,7 +33,8 @@ int dv__sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
     if (!(c->frequency_penalty >= -2 && c->frequency_penalty <= 2))
         return dv_fail(err, DV_EINVAL, "frequency_penalty must be from -2 to 2, not %g", (double)c->frequency_penalty);
     if (c->penalty_last_n > DV_SAMPLER_MAX_LAST_N)
-        return dv_fail(err, DV_EINVAL, "penalty_last_n must be at most %d, not %u", DV_SAMPLER_MAX_LAST_N, c->penalty_last_n);
+        return dv_fail(err, DV_EINVAL, "penalty_last_n must be at most %d, not %u", DV_SAMPLER_MAX_LAST_N,
+                       c->penalty_last_n);
     if (c->n_bias > DV_SAMPLER_MAX_BIAS || (c->n_bias > 0 && c->bias == NULL))
         return dv_fail(err, DV_EINVAL, "bias must list at most %d tokens", DV_SAMPLER_MAX_BIAS);
     for (size_t i = 0; i < c->n_bias; i++) {

@@ -39,7 +39,10 @@ float dv__select_max(const float *l, uint32_t n)
     return best;
 }
 
-static bool better(const dv_sampler_cand *a, const dv_sampler_cand *b) { return a->key > b->key || (a->key == b->key && a->id < b->id); }
+static bool better(const dv_sampler_cand *a, const dv_sampler_cand *b)
+{
+    return a->key > b->key || (a->key == b->key && a->id < b->id);
+}
 
 static void swap(dv_sampler_cand *a, dv_sampler_cand *b)
 {

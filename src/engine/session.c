@@ -23,7 +23,8 @@ int dv_session_open(dv_session **out, dv_engine *e, const dv_sampling *sampling,
     dv_buf_init(&s->text, 0);
     s->tokens = dv_alloc_array(DV_MEM_SESSION, e->info.n_ctx, sizeof *s->tokens);
     s->logits = dv_alloc_array(DV_MEM_SESSION, e->info.n_vocab, sizeof *s->logits);
-    int rc = s->tokens != NULL && s->logits != NULL ? 0 : dv_fail(err, DV_ENOMEM, "session: %s", dv_error_text(DV_ENOMEM));
+    int rc =
+        s->tokens != NULL && s->logits != NULL ? 0 : dv_fail(err, DV_ENOMEM, "session: %s", dv_error_text(DV_ENOMEM));
     if (rc == 0)
         rc = dv_kv_seq_open(&s->seq, &e->kv, e->info.n_ctx, err);
     if (rc == 0)
@@ -73,10 +74,12 @@ static int check_append(const dv_session *s, const uint32_t *ids, size_t n, dv_e
     if (n == 0)
         return dv_fail(err, DV_EINVAL, "no tokens to append");
     if (n > info->n_ctx - s->n_tokens)
-        return dv_fail(err, DV_ECONTEXT, "%u tokens in the session and %zu more exceed the context of %u", s->n_tokens, n, info->n_ctx);
+        return dv_fail(err, DV_ECONTEXT, "%u tokens in the session and %zu more exceed the context of %u", s->n_tokens,
+                       n, info->n_ctx);
     for (size_t i = 0; i < n; i++)
         if (ids[i] >= info->n_vocab)
-            return dv_fail(err, DV_EINVAL, "token %zu: id %u is outside the vocabulary of %u", i, ids[i], info->n_vocab);
+            return dv_fail(err, DV_EINVAL, "token %zu: id %u is outside the vocabulary of %u", i, ids[i],
+                           info->n_vocab);
     return 0;
 }
 
@@ -104,7 +107,8 @@ static int step(dv_session *s, const uint32_t *ids, uint32_t n, dv_err *err)
     return 0;
 }
 
-int dv_session_append(dv_session *s, const uint32_t *ids, size_t n, int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err)
+int dv_session_append(dv_session *s, const uint32_t *ids, size_t n,
+                      int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err)
 {
     dv_forward *f = s->engine->forward;
     int rc = check_append(s, ids, n, err);
@@ -126,7 +130,8 @@ int dv_session_append(dv_session *s, const uint32_t *ids, size_t n, int (*on_ste
     return 0;
 }
 
-int dv_session_score(dv_session *s, const uint32_t *ids, size_t n, int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err)
+int dv_session_score(dv_session *s, const uint32_t *ids, size_t n,
+                     int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err)
 {
     dv_forward *f = s->engine->forward;
     size_t n_vocab = s->engine->info.n_vocab;
@@ -171,7 +176,8 @@ int dv_session_truncate(dv_session *s, uint32_t n, dv_err *err)
     return 0;
 }
 
-int64_t dv_session_sync(dv_session *s, const uint32_t *ids, size_t n, int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err)
+int64_t dv_session_sync(dv_session *s, const uint32_t *ids, size_t n,
+                        int (*on_step)(void *arg, size_t done, size_t total), void *arg, dv_err *err)
 {
     if (n == 0)
         return dv_fail(err, DV_EINVAL, "no tokens to hold");

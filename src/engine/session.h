@@ -12,16 +12,16 @@
 struct dv_engine {
     dv_gguf *gguf;
     dv_tok *tok;
-    dv_chat *chat;       /* NULL if the file's template is broken: chat_err says how */
+    dv_chat *chat; /* NULL if the file's template is broken: chat_err says how */
     dv_err chat_err;
-    dv_model *model;     /* from here on NULL if vocab_only */
+    dv_model *model; /* from here on NULL if vocab_only */
     dv_kern kern;
     dv_pool *pool;
     dv_forward *forward; /* work space shared by all sessions */
     dv_kv kv;
     dv_batch_token *batch; /* [forward->max_tok] */
     unsigned n_sessions;
-    char *name, *arch;   /* owned, for info */
+    char *name, *arch; /* owned, for info */
     dv_engine_info info;
 };
 
@@ -30,10 +30,10 @@ struct dv_session {
     dv_kv_seq seq;
     uint32_t *tokens; /* [n_ctx] */
     uint32_t n_tokens;
-    float *logits;    /* [n_vocab] */
+    float *logits; /* [n_vocab] */
     bool has_logits;
     dv_sampler sampler;
-    dv_buf text;      /* of dv_session_generate, reserved ahead */
+    dv_buf text; /* of dv_session_generate, reserved ahead */
 };
 
 #endif

@@ -17,7 +17,8 @@ static int64_t give_ids(dv_ids *ids, int rc, uint32_t *out, size_t cap)
     return n;
 }
 
-int64_t dv_engine_tokenize(const dv_engine *e, const char *text, size_t len, bool special, bool bos, uint32_t *out, size_t cap, dv_err *err)
+int64_t dv_engine_tokenize(const dv_engine *e, const char *text, size_t len, bool special, bool bos, uint32_t *out,
+                           size_t cap, dv_err *err)
 {
     dv_ids ids = {0};
     unsigned flags = (special ? DV_TOK_SPECIAL : 0u) | (bos ? DV_TOK_BOS_EOS : 0u);
@@ -36,7 +37,10 @@ int64_t dv_engine_piece(const dv_engine *e, uint32_t id, bool special, const cha
     return (int64_t)s.n;
 }
 
-bool dv_engine_is_end(const dv_engine *e, uint32_t id) { return id < dv_tok_n_vocab(e->tok) && dv_tok_is_eog(e->tok, (int32_t)id); }
+bool dv_engine_is_end(const dv_engine *e, uint32_t id)
+{
+    return id < dv_tok_n_vocab(e->tok) && dv_tok_is_eog(e->tok, (int32_t)id);
+}
 
 /* Seconds since 1970 as the local clock shows them: templates write the date of today. */
 static int64_t local_now(void)
@@ -46,7 +50,8 @@ static int64_t local_now(void)
     return localtime_r(&now, &tm) != NULL ? (int64_t)now + tm.tm_gmtoff : (int64_t)now;
 }
 
-int64_t dv_engine_chat_tokens(const dv_engine *e, const dv_message *messages, size_t n, bool answer, uint32_t *out, size_t cap, dv_err *err)
+int64_t dv_engine_chat_tokens(const dv_engine *e, const dv_message *messages, size_t n, bool answer, uint32_t *out,
+                              size_t cap, dv_err *err)
 {
     if (e->chat == NULL)
         return dv_fail(err, e->chat_err.code, "%s", e->chat_err.msg);
@@ -56,7 +61,8 @@ int64_t dv_engine_chat_tokens(const dv_engine *e, const dv_message *messages, si
     if (msgs == NULL)
         return dv_fail(err, DV_ENOMEM, "messages: %s", dv_error_text(DV_ENOMEM));
     for (size_t i = 0; i < n; i++)
-        msgs[i] = (dv_chat_msg){.role = messages[i].role, .content = messages[i].content, .content_len = messages[i].content_len};
+        msgs[i] = (dv_chat_msg){
+            .role = messages[i].role, .content = messages[i].content, .content_len = messages[i].content_len};
     const dv_chat_request r = {.msgs = msgs, .n_msgs = n, .add_generation_prompt = answer};
     const dv_tmpl_opts opts = {.now = local_now()};
     dv_ids ids = {0};

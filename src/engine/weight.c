@@ -24,7 +24,10 @@ DV_INLINE float mask(float x, int32_t keep)
 /* All bits if x is in [least, 0], none otherwise. */
 DV_INLINE int32_t in_range(float x) { return -(int32_t)((x >= least) & (x <= 0.0f)); }
 
-DV_INLINE float scaled(float logit, float max, float temperature) { return ((logit > FLT_MAX ? FLT_MAX : logit) - max) / temperature; }
+DV_INLINE float scaled(float logit, float max, float temperature)
+{
+    return ((logit > FLT_MAX ? FLT_MAX : logit) - max) / temperature;
+}
 
 /* Straight code that computes first and masks at the end. Cody-Waite reduction, Taylor polynomial on [-ln 2 / 2, ln 2 / 2]. */
 DV_INLINE float weight(float x)

@@ -24,7 +24,7 @@ const uint8_t *dv__cur_bytes(dv__cur *c, uint64_t n, const char *what)
         return NULL;
     if (n > dv__cur_left(c)) {
         dv__cur_fail(c, DV_EFORMAT, "%s at byte %zu needs %" PRIu64 " bytes, but the file ends at byte %zu", what,
-            c->pos, n, c->len);
+                     c->pos, n, c->len);
         return NULL;
     }
     const uint8_t *p = c->p + c->pos;

@@ -31,8 +31,8 @@ int dv_gguf_get_u32(const dv_gguf *g, const char *key, uint32_t min, uint32_t ma
     int64_t s;
     if (!dv_gguf_kv_u64(kv, 0, &u)) {
         if (dv_gguf_kv_i64(kv, 0, &s))
-            return dv_fail(
-                err, DV_EFORMAT, "key \"%s\" is %" PRId64 ", not in %" PRIu32 " to %" PRIu32, key, s, min, max);
+            return dv_fail(err, DV_EFORMAT, "key \"%s\" is %" PRId64 ", not in %" PRIu32 " to %" PRIu32, key, s, min,
+                           max);
         return wrong_type(kv, key, "an integer", err);
     }
     if (u < min || u > max)
@@ -74,8 +74,8 @@ int dv_gguf_get_str(const dv_gguf *g, const char *key, dv_str *out, dv_err *err)
     return dv_gguf_kv_str(kv, 0, out) ? 0 : wrong_type(kv, key, "a string", err);
 }
 
-int dv_gguf_opt_u32(
-    const dv_gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out, dv_err *err)
+int dv_gguf_opt_u32(const dv_gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out,
+                    dv_err *err)
 {
     *out = fallback;
     return dv_gguf_find(g, key) != NULL ? dv_gguf_get_u32(g, key, min, max, out, err) : 0;

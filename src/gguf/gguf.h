@@ -14,19 +14,21 @@
 
 enum {
     DV_GGUF_MAX_DIMS = 4,
-    DV_GGUF_MAX_NAME = 255,          /**< bytes of a tensor name */
-    DV_GGUF_MAX_KEY = 65535,         /**< bytes of a metadata key, as the specification says */
+    DV_GGUF_MAX_NAME = 255,  /**< bytes of a tensor name */
+    DV_GGUF_MAX_KEY = 65535, /**< bytes of a metadata key, as the specification says */
     DV_GGUF_MAX_TENSORS = 1 << 20,
     DV_GGUF_MAX_KV = 1 << 20,
     DV_GGUF_MAX_SPLIT = 1024,
     DV_GGUF_MAX_ARRAY_DEPTH = 4
 };
 
+/* clang-format off */
 typedef enum dv_gguf_vtype {
     DV_GGUF_U8, DV_GGUF_I8, DV_GGUF_U16, DV_GGUF_I16, DV_GGUF_U32, DV_GGUF_I32, DV_GGUF_F32, DV_GGUF_BOOL,
     DV_GGUF_STR, DV_GGUF_ARR, DV_GGUF_U64, DV_GGUF_I64, DV_GGUF_F64,
     DV_GGUF_VTYPE_N
 } dv_gguf_vtype;
+/* clang-format on */
 
 /** Bytes in the file; not terminated, may hold any byte. Borrowed from the mapping. */
 typedef struct dv_str {
@@ -39,11 +41,12 @@ typedef struct dv_gguf_kv dv_gguf_kv;
 
 typedef struct dv_gguf_tensor {
     dv_str name;
-    uint32_t type;                     /**< a dv_type, or an id that drover does not compute with */
-    uint32_t n_dims;                   /**< 1..4 */
-    uint64_t ne[DV_GGUF_MAX_DIMS];     /**< fastest axis first, as in the file: ne[0] is n_in of a matrix; 1 beyond n_dims */
-    uint64_t n_bytes;                  /**< 0 for an unsupported type */
-    const uint8_t *data;               /**< borrowed, aligned to the file's alignment; NULL for an unsupported type */
+    uint32_t type;   /**< a dv_type, or an id that drover does not compute with */
+    uint32_t n_dims; /**< 1..4 */
+    uint64_t
+        ne[DV_GGUF_MAX_DIMS]; /**< fastest axis first, as in the file: ne[0] is n_in of a matrix; 1 beyond n_dims */
+    uint64_t n_bytes;         /**< 0 for an unsupported type */
+    const uint8_t *data;      /**< borrowed, aligned to the file's alignment; NULL for an unsupported type */
 } dv_gguf_tensor;
 
 /**
@@ -94,7 +97,8 @@ int dv_gguf_get_f32(const dv_gguf *g, const char *key, float min, float max, flo
 int dv_gguf_get_bool(const dv_gguf *g, const char *key, bool *out, dv_err *err);
 int dv_gguf_get_str(const dv_gguf *g, const char *key, dv_str *out, dv_err *err);
 /* As above; an absent key leaves *out at fallback and returns 0. */
-int dv_gguf_opt_u32(const dv_gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out, dv_err *err);
+int dv_gguf_opt_u32(const dv_gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out,
+                    dv_err *err);
 int dv_gguf_opt_f32(const dv_gguf *g, const char *key, float min, float max, float fallback, float *out, dv_err *err);
 int dv_gguf_opt_bool(const dv_gguf *g, const char *key, bool fallback, bool *out, dv_err *err);
 int dv_gguf_opt_str(const dv_gguf *g, const char *key, dv_str fallback, dv_str *out, dv_err *err);

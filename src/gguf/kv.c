@@ -11,11 +11,13 @@ static const struct {
     uint8_t bytes;     /* fixed size; 0: none */
     uint8_t min_bytes; /* fewest bytes in a file */
 } vtypes[DV_GGUF_VTYPE_N] = {
-    [DV_GGUF_U8] = {"u8", 1, 1},   [DV_GGUF_I8] = {"i8", 1, 1},      [DV_GGUF_U16] = {"u16", 2, 2},
-    [DV_GGUF_I16] = {"i16", 2, 2}, [DV_GGUF_U32] = {"u32", 4, 4},    [DV_GGUF_I32] = {"i32", 4, 4},
-    [DV_GGUF_F32] = {"f32", 4, 4}, [DV_GGUF_BOOL] = {"bool", 1, 1},  [DV_GGUF_STR] = {"string", 0, 8},
-    [DV_GGUF_ARR] = {"array", 0, DV__ARRAY_HEADER},                  [DV_GGUF_U64] = {"u64", 8, 8},
-    [DV_GGUF_I64] = {"i64", 8, 8}, [DV_GGUF_F64] = {"f64", 8, 8},
+    [DV_GGUF_U8] = {"u8", 1, 1},      [DV_GGUF_I8] = {"i8", 1, 1},
+    [DV_GGUF_U16] = {"u16", 2, 2},    [DV_GGUF_I16] = {"i16", 2, 2},
+    [DV_GGUF_U32] = {"u32", 4, 4},    [DV_GGUF_I32] = {"i32", 4, 4},
+    [DV_GGUF_F32] = {"f32", 4, 4},    [DV_GGUF_BOOL] = {"bool", 1, 1},
+    [DV_GGUF_STR] = {"string", 0, 8}, [DV_GGUF_ARR] = {"array", 0, DV__ARRAY_HEADER},
+    [DV_GGUF_U64] = {"u64", 8, 8},    [DV_GGUF_I64] = {"i64", 8, 8},
+    [DV_GGUF_F64] = {"f64", 8, 8},
 };
 
 uint32_t dv__vtype_bytes(uint32_t type) { return type < DV_GGUF_VTYPE_N ? vtypes[type].bytes : 0; }
@@ -50,8 +52,9 @@ static uint64_t read_array_header(dv__cur *c, uint32_t *elem)
         dv__cur_fail(c, DV_EFORMAT, "unknown array element type %" PRIu32 " at byte %zu", *elem, at);
     if (c->code == 0 && n > dv__cur_left(c) / vtypes[*elem].min_bytes)
         dv__cur_fail(c, DV_EFORMAT,
-            "an array at byte %zu says it has %" PRIu64 " elements of type %s, but only %zu bytes are left in the file",
-            at, n, vtypes[*elem].name, dv__cur_left(c));
+                     "an array at byte %zu says it has %" PRIu64
+                     " elements of type %s, but only %zu bytes are left in the file",
+                     at, n, vtypes[*elem].name, dv__cur_left(c));
     return c->code == 0 ? n : 0;
 }
 

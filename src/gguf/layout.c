@@ -16,7 +16,7 @@ static int DV_PRINTF(3, 4) fail(const dv_gguf_tensor *t, dv_err *err, const char
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     return dv_fail(err, DV_EFORMAT, "tensor \"%.*s\" (%s): %s", (int)DV_MIN(t->name.n, 100), t->name.p,
-        dv_type_name(t->type), text);
+                   dv_type_name(t->type), text);
 }
 
 static int place(dv_gguf_tensor *t, uint64_t at, uint32_t alignment, const uint8_t *data, uint64_t n_data, dv_err *err)
@@ -31,7 +31,7 @@ static int place(dv_gguf_tensor *t, uint64_t at, uint32_t alignment, const uint8
     uint64_t bytes;
     if (t->ne[0] % type->block_len != 0)
         return fail(t, err, "rows of %" PRIu64 " elements are no whole number of blocks of %" PRIu32, t->ne[0],
-            type->block_len);
+                    type->block_len);
     bool fits = dv_type_row_bytes(t->type, t->ne[0], &bytes);
     for (int i = 1; i < DV_GGUF_MAX_DIMS; i++)
         fits = fits && dv_mul_u64(bytes, t->ne[i], &bytes);
@@ -39,7 +39,7 @@ static int place(dv_gguf_tensor *t, uint64_t at, uint32_t alignment, const uint8
         return fail(t, err, "its size overflows 64 bits");
     if (bytes > n_data - at)
         return fail(t, err, "%" PRIu64 " bytes at offset %" PRIu64 " end beyond the %" PRIu64 " bytes of data", bytes,
-            at, n_data);
+                    at, n_data);
     t->n_bytes = bytes;
     t->data = data + at;
     return 0;
@@ -99,7 +99,7 @@ static int check_overlap(const order *o, size_t n, dv_err *err)
         const dv_gguf_tensor *t = &o->tensors[k];
         if (o->at[k] < end)
             return fail(t, err, "its data at offset %" PRIu64 " overlap another tensor's, which end at %" PRIu64,
-                o->at[k], end);
+                        o->at[k], end);
         end = o->at[k] + t->n_bytes;
     }
     return 0;

@@ -27,7 +27,7 @@ uint64_t dv__siphash13(const uint64_t key[2], const void *data, size_t n)
 {
     const uint8_t *p = data;
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
-        key[1] ^ 0x7465646279746573u};
+                     key[1] ^ 0x7465646279746573u};
     size_t whole = n & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8) {
         uint64_t m = dv__ld_u64(p + i);

@@ -20,7 +20,7 @@ typedef struct dv__names {
     dv__names_slot *slots; /**< owned */
     size_t cap;            /**< a power of two, or 0 */
     size_t n;
-    size_t stride;         /**< bytes from one element of the array to the next */
+    size_t stride; /**< bytes from one element of the array to the next */
 } dv__names;
 
 /** An empty table with room for n names. Errors: DV_ENOMEM. */

@@ -15,12 +15,12 @@ static size_t read_count(dv__cur *c, const char *what, uint64_t max, size_t min_
     size_t at = c->pos;
     uint64_t n = dv__cur_u64(c, what);
     if (n > max)
-        dv__cur_fail(
-            c, DV_ELIMIT, "the number of %s at byte %zu is %" PRIu64 ", the limit is %" PRIu64, what, at, n, max);
+        dv__cur_fail(c, DV_ELIMIT, "the number of %s at byte %zu is %" PRIu64 ", the limit is %" PRIu64, what, at, n,
+                     max);
     else if (n > dv__cur_left(c) / min_bytes)
         dv__cur_fail(c, DV_EFORMAT,
-            "the number of %s at byte %zu is %" PRIu64 ", too many for the %zu bytes left in the file", what, at, n,
-            dv__cur_left(c));
+                     "the number of %s at byte %zu is %" PRIu64 ", too many for the %zu bytes left in the file", what,
+                     at, n, dv__cur_left(c));
     return c->code == 0 ? (size_t)n : 0;
 }
 
@@ -29,14 +29,14 @@ static int read_version(dv__cur *c, uint32_t *version)
     const uint8_t *magic = dv__cur_bytes(c, 4, "the magic number");
     if (magic != NULL && memcmp(magic, "GGUF", 4) != 0)
         return dv__cur_fail(c, DV_EFORMAT, "not a GGUF file: it begins with the bytes %02x %02x %02x %02x", magic[0],
-            magic[1], magic[2], magic[3]);
+                            magic[1], magic[2], magic[3]);
     uint32_t v = dv__cur_u32(c, "the version");
     if (c->code == 0 && v == 1)
-        return dv__cur_fail(
-            c, DV_EUNSUPPORTED, "GGUF version 1 is not supported; convert the model again, to version 3");
+        return dv__cur_fail(c, DV_EUNSUPPORTED,
+                            "GGUF version 1 is not supported; convert the model again, to version 3");
     if (v != 0 && (v & 0xffff) == 0)
-        return dv__cur_fail(
-            c, DV_EUNSUPPORTED, "big-endian GGUF files are not supported (version field 0x%08" PRIx32 ")", v);
+        return dv__cur_fail(c, DV_EUNSUPPORTED,
+                            "big-endian GGUF files are not supported (version field 0x%08" PRIx32 ")", v);
     if (v != 2 && v != 3)
         return dv__cur_fail(c, DV_EUNSUPPORTED, "GGUF version %" PRIu32 " is not supported; versions 2 and 3 are", v);
     *version = v;
@@ -70,7 +70,7 @@ static int find_alignment(dv__cur *c, dv__part *part)
         return dv__cur_fail(c, DV_EFORMAT, "key \"general.alignment\" is no unsigned integer");
     if (!dv_is_pow2(v) || v < DV__ALIGN_MIN || v > DV__ALIGN_MAX)
         return dv__cur_fail(c, DV_EFORMAT, "key \"general.alignment\" is %" PRIu64 ", not a power of two from %d to %d",
-            v, DV__ALIGN_MIN, DV__ALIGN_MAX);
+                            v, DV__ALIGN_MIN, DV__ALIGN_MAX);
     part->alignment = (uint32_t)v;
     return 0;
 }
@@ -84,7 +84,7 @@ static int read_tensor(dv__cur *c, dv_gguf_tensor *t, uint64_t *at)
         return c->code;
     if (n_dims < 1 || n_dims > DV_GGUF_MAX_DIMS)
         return dv__cur_fail(c, DV_EFORMAT, "tensor \"%.*s\" has %" PRIu32 " dimensions, not 1 to %d", (int)t->name.n,
-            t->name.p, n_dims, DV_GGUF_MAX_DIMS);
+                            t->name.p, n_dims, DV_GGUF_MAX_DIMS);
     t->n_dims = n_dims;
     uint64_t product = 1;
     for (uint32_t i = 0; i < DV_GGUF_MAX_DIMS; i++) {
@@ -94,7 +94,7 @@ static int read_tensor(dv__cur *c, dv_gguf_tensor *t, uint64_t *at)
         bool fits = dv_mul_u64(product, t->ne[i], &product) && product <= INT64_MAX;
         if (c->code == 0 && (t->ne[i] == 0 || !fits))
             return dv__cur_fail(c, DV_EFORMAT, "tensor \"%.*s\": dimension %" PRIu32 " is %" PRIu64 ", %s",
-                (int)t->name.n, t->name.p, i, t->ne[i], t->ne[i] == 0 ? "not at least 1" : "too large");
+                                (int)t->name.n, t->name.p, i, t->ne[i], t->ne[i] == 0 ? "not at least 1" : "too large");
     }
     t->type = dv__cur_u32(c, "a tensor's type");
     *at = dv__cur_u64(c, "a tensor's offset");
@@ -109,8 +109,8 @@ static int read_tensors(dv__cur *c, dv__part *part, uint64_t *at)
     /* Without tensors a file may end right here, unpadded. */
     uint64_t begin = c->pos;
     if (part->n_tensors > 0 && (!dv_align_u64(begin, part->alignment, &begin) || begin > c->len))
-        return dv__cur_fail(
-            c, DV_EFORMAT, "the tensor data begin at byte %" PRIu64 ", but the file ends at byte %zu", begin, c->len);
+        return dv__cur_fail(c, DV_EFORMAT, "the tensor data begin at byte %" PRIu64 ", but the file ends at byte %zu",
+                            begin, c->len);
     return dv__layout_check(part, at, c->p + begin, c->len - begin, c->err);
 }
 
@@ -125,8 +125,8 @@ int dv__part_read(dv__part *part, dv_err *err)
         return c.code;
     /* Again, with what the metadata left: the directory is larger than its bytes in the file, so be exact. */
     if (n_tensors > dv__cur_left(&c) / TENSOR_MIN_BYTES)
-        return dv__cur_fail(
-            &c, DV_EFORMAT, "%zu tensors do not fit in the %zu bytes after the metadata", n_tensors, dv__cur_left(&c));
+        return dv__cur_fail(&c, DV_EFORMAT, "%zu tensors do not fit in the %zu bytes after the metadata", n_tensors,
+                            dv__cur_left(&c));
     uint64_t *at = dv_alloc_array(DV_MEM_GGUF, n_tensors, sizeof *at);
     part->tensors = dv_alloc_array(DV_MEM_GGUF, n_tensors, sizeof *part->tensors);
     if (at == NULL || part->tensors == NULL) {

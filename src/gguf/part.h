@@ -18,9 +18,9 @@ typedef struct dv__part {
     bool borrowed; /**< map.data belongs to the caller */
     uint32_t version;
     uint32_t alignment;
-    size_t n_kv;             /**< pairs read so far; all once dv__part_read returned 0 */
-    dv_gguf_kv *kv;          /**< owned */
-    dv__names keys;          /**< over kv */
+    size_t n_kv;    /**< pairs read so far; all once dv__part_read returned 0 */
+    dv_gguf_kv *kv; /**< owned */
+    dv__names keys; /**< over kv */
     size_t n_tensors;
     dv_gguf_tensor *tensors; /**< owned */
 } dv__part;

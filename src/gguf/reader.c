@@ -70,8 +70,8 @@ static int index_tensors(dv_gguf *g, dv_err *err)
         uint32_t found = 0;
         rc = dv__names_add(&g->names, g->tensors, (uint32_t)i, &found);
         if (rc == 0 && found != i)
-            return dv_fail(
-                err, DV_EFORMAT, "tensor \"%.*s\" occurs twice", (int)g->tensors[i].name.n, g->tensors[i].name.p);
+            return dv_fail(err, DV_EFORMAT, "tensor \"%.*s\" occurs twice", (int)g->tensors[i].name.n,
+                           g->tensors[i].name.p);
     }
     return rc == 0 ? 0 : dv_fail(err, rc, "out of memory for %zu tensor names", g->n_tensors);
 }
@@ -102,14 +102,14 @@ static int open_parts(dv_gguf *g, const char *path, const dv__split *split, dv_e
             return rc;
         if (no > 1 && stated != first)
             return dv_fail(err, DV_EFORMAT,
-                "%s: key \"split.tensors.count\" is %" PRIu64 " in part 1 and %" PRIu64 " in part %" PRIu32, path,
-                first, stated, no);
+                           "%s: key \"split.tensors.count\" is %" PRIu64 " in part 1 and %" PRIu64 " in part %" PRIu32,
+                           path, first, stated, no);
         first = stated;
     }
     int rc = collect_tensors(g, err);
     if (rc == 0 && stated != g->n_tensors)
         rc = dv_fail(err, DV_EFORMAT, "key \"split.tensors.count\" is %" PRIu64 ", but the parts have %zu tensors",
-            stated, g->n_tensors);
+                     stated, g->n_tensors);
     return rc == 0 ? 0 : dv_err_prefix(err, "%s", path);
 }
 

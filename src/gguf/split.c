@@ -50,8 +50,8 @@ static int get(const dv__part *part, const char *key, bool required, uint64_t *o
     if (kv == NULL && !required)
         return 0;
     if (kv == NULL)
-        return dv_fail(
-            err, DV_EFORMAT, "its name says that it is part of a split model, but it has no key \"%s\"", key);
+        return dv_fail(err, DV_EFORMAT, "its name says that it is part of a split model, but it has no key \"%s\"",
+                       key);
     if (dv_gguf_kv_type(kv) == DV_GGUF_ARR || !dv_gguf_kv_u64(kv, 0, out))
         return dv_fail(err, DV_EFORMAT, "key \"%s\" is no unsigned integer", key);
     return 0;
@@ -70,14 +70,14 @@ int dv__split_check(const dv__part *part, uint32_t no, uint32_t count, uint64_t 
         return rc;
     if (!split && has_count > 1)
         return dv_fail(err, DV_EFORMAT,
-            "key \"split.count\" says that this is one of %" PRIu64
-            " parts; open a file named like x-00001-of-%05" PRIu64 ".gguf",
-            has_count, has_count);
+                       "key \"split.count\" says that this is one of %" PRIu64
+                       " parts; open a file named like x-00001-of-%05" PRIu64 ".gguf",
+                       has_count, has_count);
     if (split && has_count != count)
-        return dv_fail(
-            err, DV_EFORMAT, "key \"split.count\" is %" PRIu64 ", the file's name says %" PRIu32, has_count, count);
+        return dv_fail(err, DV_EFORMAT, "key \"split.count\" is %" PRIu64 ", the file's name says %" PRIu32, has_count,
+                       count);
     if (split && has_no != no - 1)
         return dv_fail(err, DV_EFORMAT, "key \"split.no\" is %" PRIu64 ", in part %" PRIu32 " it must be %" PRIu32,
-            has_no, no, no - 1);
+                       has_no, no, no - 1);
     return 0;
 }

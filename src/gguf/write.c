@@ -30,17 +30,17 @@ struct dv_gguf_writer {
     int fd;
     char *path;
     uint32_t alignment;
-    dv_err err;          /* the first failure */
-    dv_arena names;      /* copies of keys and tensor names */
+    dv_err err;     /* the first failure */
+    dv_arena names; /* copies of keys and tensor names */
     seen keys, tensors;
-    dv_buf kv, dir;      /* the two sections before the data */
-    uint64_t *n_bytes;   /* [tensors.cap] size of each tensor */
-    uint64_t next_at;    /* offset for the next described tensor */
-    bool streaming;      /* header and sections are out */
-    bool complete;       /* the file is good and stays */
-    size_t current;      /* tensor whose data come next */
-    uint64_t written;    /* bytes of it so far */
-    dv_buf out;          /* not yet written to fd */
+    dv_buf kv, dir;    /* the two sections before the data */
+    uint64_t *n_bytes; /* [tensors.cap] size of each tensor */
+    uint64_t next_at;  /* offset for the next described tensor */
+    bool streaming;    /* header and sections are out */
+    bool complete;     /* the file is good and stays */
+    size_t current;    /* tensor whose data come next */
+    uint64_t written;  /* bytes of it so far */
+    dv_buf out;        /* not yet written to fd */
 };
 
 static int fail_io(dv_gguf_writer *w, int e)
@@ -77,8 +77,8 @@ static int add_name(dv_gguf_writer *w, seen *s, const char *what, const char *p,
     if (w->err.code != 0)
         return w->err.code;
     if (w->streaming)
-        return dv_fail(
-            &w->err, DV_EINVAL, "%s \"%.*s\" comes after the first tensor data", what, (int)DV_MIN(n, 100), p);
+        return dv_fail(&w->err, DV_EINVAL, "%s \"%.*s\" comes after the first tensor data", what, (int)DV_MIN(n, 100),
+                       p);
     if (n == 0 || n > max)
         return dv_fail(&w->err, DV_EINVAL, "%s of %zu bytes, 1 to %zu are allowed", what, n, max);
     if (s->n >= (s == &w->keys ? DV_GGUF_MAX_KV : DV_GGUF_MAX_TENSORS))
@@ -163,7 +163,7 @@ int dv_gguf_put_array(dv_gguf_writer *w, const char *key, dv_gguf_vtype elem, co
     size_t bytes = dv__vtype_bytes(elem);
     if (w->err.code == 0 && (bytes == 0 || !dv_mul_size(n, bytes, &bytes)))
         return dv_fail(&w->err, DV_EINVAL, "key \"%s\": an array of %" PRIu64 " elements of type %s cannot be written",
-            key, n, dv__vtype_name(elem));
+                       key, n, dv__vtype_name(elem));
     if (begin_kv(w, key, DV_GGUF_ARR) != 0)
         return w->err.code;
     add_u32(&w->kv, elem);
@@ -218,8 +218,8 @@ int dv_gguf_add_tensor(dv_gguf_writer *w, const char *name, uint32_t type, uint3
         return w->err.code;
     if (!tensor_bytes(type, n_dims, ne, &bytes) || !dv_add_u64(w->next_at, bytes, &next) ||
         !dv_align_u64(next, w->alignment, &next))
-        return dv_fail(
-            &w->err, DV_EINVAL, "tensor \"%s\" of type %s: impossible shape or type", name, dv_type_name(type));
+        return dv_fail(&w->err, DV_EINVAL, "tensor \"%s\" of type %s: impossible shape or type", name,
+                       dv_type_name(type));
     if (add_name(w, &w->tensors, "tensor", name, strlen(name), DV_GGUF_MAX_NAME) != 0)
         return w->err.code;
     add_str(&w->dir, name, strlen(name));
@@ -354,7 +354,7 @@ int dv_gguf_writer_open(dv_gguf_writer **out, const char *path, uint32_t alignme
     *out = NULL;
     if (!dv_is_pow2(alignment) || alignment < DV__ALIGN_MIN || alignment > DV__ALIGN_MAX)
         return dv_fail(err, DV_EINVAL, "alignment %" PRIu32 " is not a power of two from %d to %d", alignment,
-            DV__ALIGN_MIN, DV__ALIGN_MAX);
+                       DV__ALIGN_MIN, DV__ALIGN_MAX);
     dv_gguf_writer *w = dv_calloc(DV_MEM_GGUF, 1, sizeof *w);
     if (w == NULL)
         return dv_fail(err, DV_ENOMEM, "out of memory");
@@ -396,7 +396,7 @@ int dv_gguf_writer_finish(dv_gguf_writer **pw, dv_err *err)
     if (w->err.code == 0 && w->current < w->tensors.n) {
         const dv_str *name = &w->tensors.item[w->current];
         dv_fail(&w->err, DV_EINVAL, "tensor \"%.*s\" has %" PRIu64 " of its %" PRIu64 " bytes of data", (int)name->n,
-            name->p, w->written, w->n_bytes[w->current]);
+                name->p, w->written, w->n_bytes[w->current]);
     }
     if (w->err.code == 0)
         flush(w);

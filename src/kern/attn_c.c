@@ -72,7 +72,8 @@ static void store_v_q8(void *kv, uint32_t hd, uint32_t pos, const float *x)
     }
 }
 
-static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                       float *s, size_t lds)
 {
     for (uint32_t i = 0; i < n_q; i++)
         for (uint32_t p = 0; p < n_groups * G; p++) {
@@ -84,7 +85,8 @@ static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, co
         }
 }
 
-static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds)
+static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s,
+                      size_t lds)
 {
     for (uint32_t i = 0; i < n_q; i++)
         for (uint32_t p = 0; p < n_groups * G; p++) {
@@ -115,7 +117,8 @@ static float softmax(float *s, uint32_t lo, uint32_t hi, uint32_t n)
     return lane[0];
 }
 
-static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo)
+static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                       uint32_t n_pos, float *out, size_t ldo)
 {
     const uint16_t *row = (const uint16_t *)v + (size_t)first * hd;
     for (uint32_t pos = 0; pos < n_pos; pos++, row += hd)
@@ -124,7 +127,8 @@ static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, co
                 out[i * ldo + d] = fmaf(p[i * ldp + pos], dv_f16_to_f32(row[d]), out[i * ldo + d]);
 }
 
-static void values_q8(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo)
+static void values_q8(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                      uint32_t n_pos, float *out, size_t ldo)
 {
     const v_block *b = (const v_block *)v + (size_t)first * (hd / B);
     for (uint32_t pos = 0; pos < n_pos; pos++)

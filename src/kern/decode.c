@@ -167,9 +167,9 @@ static void decode_iq4_xs(const uint8_t *b, int16_t *q, float *d, float *m)
 dv__decode_fn dv__decoder(dv_type type)
 {
     static const dv__decode_fn table[DV_TYPE_N] = {
-        [DV_TYPE_Q4_0] = decode_q4_0, [DV_TYPE_Q4_1] = decode_q4_1, [DV_TYPE_Q5_0] = decode_q5_0,
-        [DV_TYPE_Q5_1] = decode_q5_1, [DV_TYPE_Q8_0] = decode_q8_0, [DV_TYPE_Q2_K] = decode_q2_k,
-        [DV_TYPE_Q3_K] = decode_q3_k, [DV_TYPE_Q4_K] = decode_q4_k, [DV_TYPE_Q5_K] = decode_q5_k,
+        [DV_TYPE_Q4_0] = decode_q4_0, [DV_TYPE_Q4_1] = decode_q4_1,     [DV_TYPE_Q5_0] = decode_q5_0,
+        [DV_TYPE_Q5_1] = decode_q5_1, [DV_TYPE_Q8_0] = decode_q8_0,     [DV_TYPE_Q2_K] = decode_q2_k,
+        [DV_TYPE_Q3_K] = decode_q3_k, [DV_TYPE_Q4_K] = decode_q4_k,     [DV_TYPE_Q5_K] = decode_q5_k,
         [DV_TYPE_Q6_K] = decode_q6_k, [DV_TYPE_IQ4_NL] = decode_iq4_nl, [DV_TYPE_IQ4_XS] = decode_iq4_xs,
     };
     return (unsigned)type < DV_TYPE_N ? table[type] : NULL;

@@ -10,23 +10,18 @@ dv_shape dv_type_shape(dv_type type)
     case DV_TYPE_Q5_0:
     case DV_TYPE_Q8_0:
     case DV_TYPE_IQ4_NL:
-    case DV_TYPE_IQ4_XS:
-        return DV_SHAPE_32;
+    case DV_TYPE_IQ4_XS: return DV_SHAPE_32;
     case DV_TYPE_Q4_1:
     case DV_TYPE_Q5_1:
     case DV_TYPE_Q4_K:
-    case DV_TYPE_Q5_K:
-        return DV_SHAPE_32M;
+    case DV_TYPE_Q5_K: return DV_SHAPE_32M;
     case DV_TYPE_Q3_K:
-    case DV_TYPE_Q6_K:
-        return DV_SHAPE_16;
-    case DV_TYPE_Q2_K:
-        return DV_SHAPE_16M;
+    case DV_TYPE_Q6_K: return DV_SHAPE_16;
+    case DV_TYPE_Q2_K: return DV_SHAPE_16M;
     case DV_TYPE_F32:
     case DV_TYPE_F16:
     case DV_TYPE_BF16:
-    case DV_TYPE_N:
-        break;
+    case DV_TYPE_N: break;
     }
     return DV_SHAPE_FLOAT;
 }

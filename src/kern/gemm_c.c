@@ -15,7 +15,8 @@ DV_INLINE void isums(const dv_tile *t, uint32_t sub, uint32_t b, const int16_t *
             sum[r] += t->q[i][r][0] * x[2 * i] + t->q[i][r][1] * x[2 * i + 1];
 }
 
-DV_INLINE void gemm(uint32_t sub, bool offset, const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc)
+DV_INLINE void gemm(uint32_t sub, bool offset, const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols,
+                    float *acc)
 {
     for (uint32_t c = 0; c < n_cols; c++, x++, acc += DV_TILE_ROWS) {
         const float *xsum = sub == 16 ? x->s16 : x->s32;

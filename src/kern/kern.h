@@ -30,29 +30,31 @@ enum {
 
 /** 256 activations of one token, quantised. x[i] = d * q[i]. */
 typedef struct dv_act_block {
-    int16_t q[DV_SB]; /**< in each group of 4 the order is 0,2,1,3 (what nibble and byte masks of weights give without shuffles) */
-    float s16[16];    /**< sum of q over elements 16b..16b+15; exact */
-    float s32[8];     /**< sum of q over elements 32b..32b+31; exact */
-    float d;          /**< max|x| / 32767; 0 (and q = 0) when 32767 / max|x| overflows, so for an all-zero block too;
+    int16_t q
+        [DV_SB]; /**< in each group of 4 the order is 0,2,1,3 (what nibble and byte masks of weights give without shuffles) */
+    float s16[16]; /**< sum of q over elements 16b..16b+15; exact */
+    float s32[8];  /**< sum of q over elements 32b..32b+31; exact */
+    float d;       /**< max|x| / 32767; 0 (and q = 0) when 32767 / max|x| overflows, so for an all-zero block too;
                            NaN (and q = 0) when an x is NaN or infinite */
-    float pad[7];     /**< unspecified */
+    float pad[7];  /**< unspecified */
 } dv_act_block;
 _Static_assert(sizeof(dv_act_block) == 640, "ten cache lines");
 
 /** A tile of unpacked integer weights: weight(r, k) = d[b][r] * q(r, k) + m[b][r], b the sub-block of k. Rows past n_rows are zero
  * (q, d and m, where m is in use; the sign of zero is free). d and m hold the exact products: block scale times sub-block scale. */
 typedef struct dv_tile {
-    DV_ALIGNED(64) int16_t q[DV_SB / 2][DV_TILE_ROWS][2]; /**< pair i holds columns 4(i/2) + {0,2} (i even) or {1,3} (i odd) */
-    DV_ALIGNED(64) float d[16][DV_TILE_ROWS];             /**< scale of sub-block b */
-    DV_ALIGNED(64) float m[16][DV_TILE_ROWS];             /**< offset of sub-block b; unset for shapes without offset */
+    DV_ALIGNED(64)
+    int16_t q[DV_SB / 2][DV_TILE_ROWS][2];    /**< pair i holds columns 4(i/2) + {0,2} (i even) or {1,3} (i odd) */
+    DV_ALIGNED(64) float d[16][DV_TILE_ROWS]; /**< scale of sub-block b */
+    DV_ALIGNED(64) float m[16][DV_TILE_ROWS]; /**< offset of sub-block b; unset for shapes without offset */
 } dv_tile;
 
 /** Shapes of integer tiles. */
 typedef enum dv_shape {
-    DV_SHAPE_32,   /**< sub-blocks of 32, no offset: Q4_0 Q5_0 Q8_0 IQ4_NL IQ4_XS */
-    DV_SHAPE_32M,  /**< sub-blocks of 32 with offset: Q4_1 Q5_1 Q4_K Q5_K */
-    DV_SHAPE_16,   /**< sub-blocks of 16, no offset: Q3_K Q6_K */
-    DV_SHAPE_16M,  /**< sub-blocks of 16 with offset: Q2_K */
+    DV_SHAPE_32,  /**< sub-blocks of 32, no offset: Q4_0 Q5_0 Q8_0 IQ4_NL IQ4_XS */
+    DV_SHAPE_32M, /**< sub-blocks of 32 with offset: Q4_1 Q5_1 Q4_K Q5_K */
+    DV_SHAPE_16,  /**< sub-blocks of 16, no offset: Q3_K Q6_K */
+    DV_SHAPE_16M, /**< sub-blocks of 16 with offset: Q2_K */
     DV_SHAPE_N,
     DV_SHAPE_FLOAT /**< F32 F16 BF16: float tiles */
 } dv_shape;
@@ -125,7 +127,8 @@ typedef void (*dv_kv_store_fn)(void *kv, uint32_t hd, uint32_t pos, const float 
  *   q8_0: acc = 0; for each block of 32: a = 0; for d: a = fma(q[d], (float)k[d], a); acc = fma(a, (float)scale, acc)
  * @param q  [n_q][hd], row stride ldq, already scaled
  */
-typedef void (*dv_attn_scores_fn)(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s, size_t lds);
+typedef void (*dv_attn_scores_fn)(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k,
+                                  uint32_t n_groups, float *s, size_t lds);
 /**
  * s[i] = exp(s[i] - max) for i in [lo, hi), max the largest of them, 0 elsewhere in [0, n); returns the 16-lane sum (lane = index modulo
  * 16 from 0). lo < hi <= n, n a multiple of 16. The caller divides. When max is not finite or an s[i] is NaN, the arithmetic itself makes
@@ -137,10 +140,11 @@ typedef float (*dv_softmax_fn)(float *s, uint32_t lo, uint32_t hi, uint32_t n);
  * Positions [first, first + n_pos) of the page: v[pos] above is position first + pos, p_i[pos] is counted from p (p_i[0] belongs to
  * position first). Any first and n_pos.
  */
-typedef void (*dv_attn_values_fn)(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first, uint32_t n_pos, float *out, size_t ldo);
+typedef void (*dv_attn_values_fn)(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                                  uint32_t n_pos, float *out, size_t ldo);
 
 typedef struct dv_kern {
-    unsigned cpu; /**< enum dv_cpu_flag bits in use */
+    unsigned cpu;                     /**< enum dv_cpu_flag bits in use */
     dv_unpack_fn unpack[DV_TYPE_N];   /**< integer types; NULL for float and unsupported types */
     dv_unpackf_fn unpackf[DV_TYPE_N]; /**< float types; NULL for the others */
     dv_gemm_fn gemm[DV_SHAPE_N];

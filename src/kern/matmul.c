@@ -16,14 +16,15 @@
 #include <string.h>
 
 enum {
-    MAX_JOBS = 128,          /* jobs planned at once; more run one slice after the other */
-    CHUNK_BYTES = 1 << 20,   /* activations of a chunk: they are read once per row group and should stay in the L2 cache */
-    CHUNK_MIN = 64,          /* but so many columns at least, or unpacking the weights again for each chunk would show */
-    CHUNK_MAX = 256,         /* bounds the accumulators in a thread's scratch */
-    CHUNK_STEP = 8,          /* chunks are equal up to this, which suits the column blocking of the kernels */
-    UNPACK_COLS = 8,         /* an unpacked tile costs about as much as multiplying it with so many columns */
-    PART_COST = 1 << 22,     /* multiply-adds below which a part is not worth its hand-out */
-    PARTS_PER_THREAD = 4,    /* but that many parts are kept for balance */
+    MAX_JOBS = 128, /* jobs planned at once; more run one slice after the other */
+    CHUNK_BYTES =
+        1 << 20,          /* activations of a chunk: they are read once per row group and should stay in the L2 cache */
+    CHUNK_MIN = 64,       /* but so many columns at least, or unpacking the weights again for each chunk would show */
+    CHUNK_MAX = 256,      /* bounds the accumulators in a thread's scratch */
+    CHUNK_STEP = 8,       /* chunks are equal up to this, which suits the column blocking of the kernels */
+    UNPACK_COLS = 8,      /* an unpacked tile costs about as much as multiplying it with so many columns */
+    PART_COST = 1 << 22,  /* multiply-adds below which a part is not worth its hand-out */
+    PARTS_PER_THREAD = 4, /* but that many parts are kept for balance */
     QUANT_ELEMENTS = 1 << 14 /* elements of a part of the quantisation */
 };
 
@@ -105,7 +106,11 @@ static void plan_job(dv_mm *mm, const dv_mm_job *job, const dv_act_block *blocks
     uint32_t most = n_groups / (dv_pool_threads(mm->pool) * PARTS_PER_THREAD);
     uint32_t groups = (uint32_t)DV_MIN(PART_COST / group_cost, (uint64_t)most);
     plan *p = &mm->plans[mm->n_plans++];
-    *p = (plan){.job = job, .blocks = blocks, .first_part = mm->mul_parts, .chunk = chunk, .groups_per_part = DV_MAX(groups, 1u)};
+    *p = (plan){.job = job,
+                .blocks = blocks,
+                .first_part = mm->mul_parts,
+                .chunk = chunk,
+                .groups_per_part = DV_MAX(groups, 1u)};
     p->row_parts = div_up(n_groups, p->groups_per_part);
     mm->mul_parts += (size_t)p->row_parts * div_up(job->n_tok, chunk);
 }
@@ -168,7 +173,8 @@ DV_INLINE void prefetch(ahead a, uint32_t first_row, uint32_t end_row)
 }
 
 /* Rows row..row+n_rows of columns col..col+n_cols into acc. */
-static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols, scratch *s)
+static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
+                         scratch *s)
 {
     const dv_mat *w = p->job->w;
     const dv_type_info *type = dv_type_get(w->type);
@@ -187,7 +193,8 @@ static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t 
     }
 }
 
-static void multiply_float(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols, scratch *s)
+static void multiply_float(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
+                           scratch *s)
 {
     const dv_mm_job *job = p->job;
     const dv_mat *w = job->w;
@@ -233,7 +240,8 @@ static void multiply_part(void *arg, size_t part, size_t n_parts, unsigned threa
     const dv_mm *mm = arg;
     const plan *p = find_plan(mm, part);
     size_t local = part - p->first_part;
-    uint32_t col = (uint32_t)(local / p->row_parts) * p->chunk, group = (uint32_t)(local % p->row_parts) * p->groups_per_part;
+    uint32_t col = (uint32_t)(local / p->row_parts) * p->chunk,
+             group = (uint32_t)(local % p->row_parts) * p->groups_per_part;
     (void)n_parts;
     for (uint32_t i = 0; i < p->groups_per_part; i++) {
         uint32_t row = (group + i) * DV_TILE_ROWS;
@@ -270,7 +278,8 @@ int dv_mm_open(dv_mm **out, const dv_kern *kern, dv_pool *pool, size_t max_in_to
     mm->scratch = dv_alloc_array(DV_MEM_SCRATCH, dv_pool_threads(pool), sizeof *mm->scratch);
     if (mm->blocks == NULL || mm->scratch == NULL) {
         dv_mm_close(&mm);
-        return dv_fail(err, DV_ENOMEM, "matrix product: no memory for %zu inputs of 256 elements", dv_div_up(max_in_total, DV_SB));
+        return dv_fail(err, DV_ENOMEM, "matrix product: no memory for %zu inputs of 256 elements",
+                       dv_div_up(max_in_total, DV_SB));
     }
     *out = mm;
     return 0;

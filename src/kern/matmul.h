@@ -12,14 +12,15 @@ typedef struct dv_mat {
     const uint8_t *data; /**< [n_out][row_bytes]; borrowed */
     size_t row_bytes;
     dv_type type;
-    uint32_t n_in;  /**< a multiple of 32 for integer types */
+    uint32_t n_in; /**< a multiple of 32 for integer types */
     uint32_t n_out;
 } dv_mat;
 
 /** One product y = W x for n_tok tokens. */
 typedef struct dv_mm_job {
     const dv_mat *w;
-    const float *x; /**< [n_tok][w->n_in], row stride ldx; neighbouring jobs with the same x, ldx and n_tok share its quantisation */
+    const float *
+        x; /**< [n_tok][w->n_in], row stride ldx; neighbouring jobs with the same x, ldx and n_tok share its quantisation */
     size_t ldx;
     float *y; /**< [n_tok][w->n_out], row stride ldy; overwritten; overlaps nothing */
     size_t ldy;

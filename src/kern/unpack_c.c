@@ -38,10 +38,10 @@ static void unpack(dv_type type, const uint8_t *w, size_t row_bytes, uint32_t n_
         unpack_row(type, w + r * row_bytes, n_k, r, t);
 }
 
-#define UNPACK(name, TYPE)                                                                                        \
-    static void unpack_##name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)       \
-    {                                                                                                             \
-        unpack(DV_TYPE_##TYPE, w, row_bytes, n_rows, n_k, t);                                                     \
+#define UNPACK(name, TYPE)                                                                                   \
+    static void unpack_##name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t) \
+    {                                                                                                        \
+        unpack(DV_TYPE_##TYPE, w, row_bytes, n_rows, n_k, t);                                                \
     }
 UNPACK(q4_0, Q4_0)
 UNPACK(q4_1, Q4_1)
@@ -69,10 +69,10 @@ static void unpackf(dv_type type, const uint8_t *w, size_t row_bytes, uint32_t n
         }
 }
 
-#define UNPACKF(name, TYPE)                                                                                       \
-    static void unpackf_##name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile)     \
-    {                                                                                                             \
-        unpackf(DV_TYPE_##TYPE, w, row_bytes, n_rows, n_k, tile);                                                 \
+#define UNPACKF(name, TYPE)                                                                                    \
+    static void unpackf_##name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile) \
+    {                                                                                                          \
+        unpackf(DV_TYPE_##TYPE, w, row_bytes, n_rows, n_k, tile);                                              \
     }
 UNPACKF(f32, F32)
 UNPACKF(f16, F16)

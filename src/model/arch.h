@@ -20,7 +20,8 @@ extern const dv_arch dv__arch_llama, dv__arch_qwen2, dv__arch_qwen3, dv__arch_ph
 /* Loading (load.c). Keys are given without the architecture's prefix. */
 
 int dv__key_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, dv_err *err);
-int dv__key_opt_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out, dv_err *err);
+int dv__key_opt_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out,
+                    dv_err *err);
 int dv__key_opt_f32(dv_model *m, const char *key, float min, float max, float fallback, float *out, dv_err *err);
 /** The hyperparameters that all transformers share; sets attn_scale to 1 / sqrt(hd_k). */
 int dv__load_common(dv_model *m, dv_err *err);
@@ -33,9 +34,11 @@ int dv__load_ends(dv_model *m, dv_err *err);
 
 enum { DV__REQUIRED, DV__OPTIONAL };
 /** Bind a matrix [n_out][n_in]; the name is "blk.<il>.<name>.weight", or "<name>.weight" for il < 0. Optional and absent: data stays NULL. */
-int dv__load_mat(dv_model *m, dv_mat *out, int il, const char *name, uint32_t n_in, uint32_t n_out, int need, dv_err *err);
+int dv__load_mat(dv_model *m, dv_mat *out, int il, const char *name, uint32_t n_in, uint32_t n_out, int need,
+                 dv_err *err);
 /** Bind a vector; suffix is "weight" or "bias". Optional and absent: NULL. */
-int dv__load_vec(dv_model *m, const float **out, int il, const char *name, const char *suffix, uint32_t n, int need, dv_err *err);
+int dv__load_vec(dv_model *m, const float **out, int il, const char *name, const char *suffix, uint32_t n, int need,
+                 dv_err *err);
 /** Rows [first, first + n) of a matrix, as a matrix: how fused tensors are split without a copy. */
 dv_mat dv__mat_rows(const dv_mat *w, uint32_t first, uint32_t n);
 

@@ -76,7 +76,10 @@ typedef struct work {
     size_t lds;
 } work;
 
-static uint32_t first_visible(uint32_t pos, uint32_t window) { return window == 0 || pos + 1 < window ? 0 : pos + 1 - window; }
+static uint32_t first_visible(uint32_t pos, uint32_t window)
+{
+    return window == 0 || pos + 1 < window ? 0 : pos + 1 - window;
+}
 
 static void gather_queries(const dv_forward *f, uint32_t head, uint32_t first, uint32_t n, float *q)
 {
@@ -104,7 +107,8 @@ static void attend(const attn_call *c, uint32_t head, uint32_t first, uint32_t n
     gather_queries(f, head, first, n, w->q);
     for (uint32_t p = page0; p < page_end; p++) {
         uint32_t at = (p - page0) * DV_KV_PAGE, groups = DV_MIN((uint32_t)DV_KV_PAGE, n_scores - at) / DV_KV_GROUP;
-        f->kern->attn_scores[type](w->q, hp->hd_k, rows, hp->hd_k, dv_kv_k(seq, p, c->il, head), groups, w->s + at, w->lds);
+        f->kern->attn_scores[type](w->q, hp->hd_k, rows, hp->hd_k, dv_kv_k(seq, p, c->il, head), groups, w->s + at,
+                                   w->lds);
     }
     memset(w->out, 0, (size_t)rows * hp->hd_v * sizeof(float));
     for (uint32_t r = 0; r < rows; r++) {
@@ -113,8 +117,8 @@ static void attend(const attn_call *c, uint32_t head, uint32_t first, uint32_t n
     }
     for (uint32_t p = page0; p < page_end; p++) {
         uint32_t from = DV_MAX(lo, p * DV_KV_PAGE), to = DV_MIN(hi, (p + 1) * DV_KV_PAGE);
-        f->kern->attn_values[type](w->s + (from - base), w->lds, rows, hp->hd_v, dv_kv_v(seq, p, c->il, head), from % DV_KV_PAGE, to - from, w->out,
-                                   hp->hd_v);
+        f->kern->attn_values[type](w->s + (from - base), w->lds, rows, hp->hd_v, dv_kv_v(seq, p, c->il, head),
+                                   from % DV_KV_PAGE, to - from, w->out, hp->hd_v);
     }
     for (uint32_t r = 0; r < rows; r++) {
         float inv = 1.0f / w->sum[r];
@@ -139,7 +143,8 @@ static void attend_part(void *arg, size_t part, size_t n_parts, unsigned thread)
     w.sum = w.out + (size_t)block_rows(hp) * hp->hd_v;
     while (first < end) {
         uint32_t n = 1;
-        while (first + n < end && f->tok[first + n].seq == f->tok[first].seq && f->tok[first + n].pos == f->tok[first].pos + n)
+        while (first + n < end && f->tok[first + n].seq == f->tok[first].seq &&
+               f->tok[first + n].pos == f->tok[first].pos + n)
             n++;
         attend(c, head, first, n, &w);
         first += n;
@@ -149,11 +154,13 @@ static void attend_part(void *arg, size_t part, size_t n_parts, unsigned thread)
 void dv__step_attention(dv_forward *f, const dv_layer *l, uint32_t il)
 {
     const dv_hparams *hp = &f->model->hp;
+    /* clang-format off */
     const dv_mm_job jobs[] = {
         {.w = &l->wq, .x = f->h, .ldx = hp->n_embd, .y = f->q, .ldy = (size_t)hp->n_head * hp->hd_k, .n_tok = f->n_tok},
         {.w = &l->wk, .x = f->h, .ldx = hp->n_embd, .y = f->k, .ldy = (size_t)hp->n_head_kv * hp->hd_k, .n_tok = f->n_tok},
         {.w = &l->wv, .x = f->h, .ldx = hp->n_embd, .y = f->v, .ldy = (size_t)hp->n_head_kv * hp->hd_v, .n_tok = f->n_tok},
     };
+    /* clang-format on */
     dv_mm_run(f->mm, jobs, DV_ARRAY_LEN(jobs));
     attn_call c = {f, l, il};
     dv_pool_run(f->pool, prepare_head, &c, hp->n_head_kv);

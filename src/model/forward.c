@@ -29,8 +29,8 @@ static size_t widest_input(const dv_hparams *hp)
 static size_t token_bytes(const dv_model *m)
 {
     const dv_hparams *hp = &m->hp;
-    size_t floats = 2 * (size_t)hp->n_embd + (size_t)hp->n_head * (hp->hd_k + hp->hd_v) + (size_t)hp->n_head_kv * (hp->hd_k + hp->hd_v) +
-                    m->rope.n_rot + m->rope_local.n_rot;
+    size_t floats = 2 * (size_t)hp->n_embd + (size_t)hp->n_head * (hp->hd_k + hp->hd_v) +
+                    (size_t)hp->n_head_kv * (hp->hd_k + hp->hd_v) + m->rope.n_rot + m->rope_local.n_rot;
     if (hp->n_expert == 0)
         floats += 2 * (size_t)hp->n_ff;
     return floats * sizeof(float) + widest_input(hp) / DV_SB * sizeof(dv_act_block);
@@ -66,7 +66,8 @@ static int alloc_rows(dv_forward *f)
     return rc;
 }
 
-int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern, dv_pool *pool, uint32_t max_tok, uint32_t max_ctx, dv_err *err)
+int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern, dv_pool *pool, uint32_t max_tok,
+                    uint32_t max_ctx, dv_err *err)
 {
     *out = NULL;
     dv_forward *f = dv_calloc(DV_MEM_SCRATCH, 1, sizeof *f);
@@ -155,7 +156,8 @@ void dv_forward_logits(dv_forward *f, uint32_t first, uint32_t n, float *out)
     const dv_model *m = f->model;
     const dv_hparams *hp = &m->hp;
     for (uint32_t t = 0; t < n; t++)
-        f->kern->rmsnorm(f->x + (size_t)(first + t) * hp->n_embd, m->output_norm, hp->n_embd, hp->norm_eps, f->h + (size_t)t * hp->n_embd);
+        f->kern->rmsnorm(f->x + (size_t)(first + t) * hp->n_embd, m->output_norm, hp->n_embd, hp->norm_eps,
+                         f->h + (size_t)t * hp->n_embd);
     const dv_mm_job job = {.w = &m->output, .x = f->h, .ldx = hp->n_embd, .y = out, .ldy = hp->n_vocab, .n_tok = n};
     dv_mm_run(f->mm, &job, 1);
     if (hp->logit_softcap > 0)

@@ -19,19 +19,19 @@ typedef struct dv_forward {
     const dv_kern *kern;
     dv_pool *pool;
     dv_mm *mm;
-    uint32_t max_tok;    /* tokens of one batch */
-    uint32_t max_ctx;    /* positions of one sequence */
+    uint32_t max_tok; /* tokens of one batch */
+    uint32_t max_ctx; /* positions of one sequence */
     /* The batch at hand. */
     const dv_batch_token *tok;
     uint32_t n_tok;
     /* Work space, all [max_tok] rows. */
-    float *x;            /* [n_embd] residual stream */
-    float *h;            /* [n_embd] input and output of a step */
-    float *q, *k, *v;    /* [n_head * hd_k], [n_head_kv * hd_k], [n_head_kv * hd_v] */
-    float *att;          /* [n_head * hd_v] */
-    float *gate, *up;    /* [n_ff] */
+    float *x;             /* [n_embd] residual stream */
+    float *h;             /* [n_embd] input and output of a step */
+    float *q, *k, *v;     /* [n_head * hd_k], [n_head_kv * hd_k], [n_head_kv * hd_v] */
+    float *att;           /* [n_head * hd_v] */
+    float *gate, *up;     /* [n_ff] */
     float *cs, *cs_local; /* [n_rot] cos and sin of each pair, for rope and rope_local */
-    float *scores;       /* per thread: q rows, their scores, their sums */
+    float *scores;        /* per thread: q rows, their scores, their sums */
     size_t scores_stride; /* floats per thread */
     struct dv_moe_work *moe;
 } dv_forward;
@@ -41,7 +41,8 @@ typedef struct dv_forward {
  * @param max_ctx  most positions of a sequence
  * All arguments are borrowed. Errors: DV_ENOMEM.
  */
-int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern, dv_pool *pool, uint32_t max_tok, uint32_t max_ctx, dv_err *err);
+int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern, dv_pool *pool, uint32_t max_tok,
+                    uint32_t max_ctx, dv_err *err);
 void dv_forward_close(dv_forward **f);
 
 /** Run n_tok (1..max_tok) tokens; f->x then holds their final hidden states until the next run. Does not allocate. Ids must be valid. */

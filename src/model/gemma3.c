@@ -12,7 +12,8 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
     float base_local;
     int rc;
     (void)n_ctx;
-    if ((rc = dv__load_common(m, err)) != 0 || (rc = dv__load_ends(m, err)) != 0 || (rc = dv__load_rope(m, &m->rope, true, NULL, err)) != 0 ||
+    if ((rc = dv__load_common(m, err)) != 0 || (rc = dv__load_ends(m, err)) != 0 ||
+        (rc = dv__load_rope(m, &m->rope, true, NULL, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "attention.sliding_window", 0, 1u << 28, 0, &window, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "attention.sliding_window_pattern", 1, 4096, 6, &pattern, err)) != 0 ||
         (rc = dv__key_opt_f32(m, "rope.freq_base_swa", 1.0f, 1e12f, 10000.0f, &base_local, err)) != 0 ||
@@ -24,9 +25,12 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
         hp->attn_scale = (float)(1.0 / sqrt((double)hp->n_embd / hp->n_head));
     for (uint32_t il = 0; il < hp->n_layer; il++) {
         dv_layer *l = &m->layers[il];
-        if ((rc = dv__load_attention(m, il, DV__ATTN_QK_NORM, err)) != 0 || (rc = dv__load_ffn(m, il, false, err)) != 0 ||
-            (rc = dv__load_vec(m, &l->attn_post_norm, (int)il, "post_attention_norm", "weight", hp->n_embd, DV__REQUIRED, err)) != 0 ||
-            (rc = dv__load_vec(m, &l->ffn_post_norm, (int)il, "post_ffw_norm", "weight", hp->n_embd, DV__REQUIRED, err)) != 0)
+        if ((rc = dv__load_attention(m, il, DV__ATTN_QK_NORM, err)) != 0 ||
+            (rc = dv__load_ffn(m, il, false, err)) != 0 ||
+            (rc = dv__load_vec(m, &l->attn_post_norm, (int)il, "post_attention_norm", "weight", hp->n_embd,
+                               DV__REQUIRED, err)) != 0 ||
+            (rc = dv__load_vec(m, &l->ffn_post_norm, (int)il, "post_ffw_norm", "weight", hp->n_embd, DV__REQUIRED,
+                               err)) != 0)
             return rc;
         if (window > 0 && il % pattern != pattern - 1) {
             l->window = window;

@@ -6,11 +6,13 @@
 
 #include <string.h>
 
-int dv_kv_init(dv_kv *kv, dv_kv_type type, uint32_t n_layer, uint32_t n_head_kv, uint32_t hd_k, uint32_t hd_v, dv_err *err)
+int dv_kv_init(dv_kv *kv, dv_kv_type type, uint32_t n_layer, uint32_t n_head_kv, uint32_t hd_k, uint32_t hd_v,
+               dv_err *err)
 {
     uint32_t unit = type == DV_KV_Q8_0 ? DV_KV_Q8_BLOCK : 16;
     if (hd_k % unit != 0 || hd_v % unit != 0)
-        return dv_fail(err, DV_EUNSUPPORTED, "a %s KV cache needs head sizes that are multiples of %u (this model: %u and %u)",
+        return dv_fail(err, DV_EUNSUPPORTED,
+                       "a %s KV cache needs head sizes that are multiples of %u (this model: %u and %u)",
                        type == DV_KV_Q8_0 ? "q8_0" : "f16", unit, hd_k, hd_v);
     *kv = (dv_kv){.type = type, .n_layer = n_layer, .n_head_kv = n_head_kv, .hd_k = hd_k, .hd_v = hd_v};
     kv->k_bytes = dv_kv_bytes(type, hd_k, DV_KV_PAGE);
@@ -85,7 +87,8 @@ int dv_kv_seq_reserve(dv_kv_seq *s, uint32_t n_pos, dv_err *err)
 {
     uint32_t want = n_pos / DV_KV_PAGE + (n_pos % DV_KV_PAGE != 0);
     if (want > s->cap_pages)
-        return dv_fail(err, DV_ECONTEXT, "the context holds %u positions, %u are needed", s->cap_pages * DV_KV_PAGE, n_pos);
+        return dv_fail(err, DV_ECONTEXT, "the context holds %u positions, %u are needed", s->cap_pages * DV_KV_PAGE,
+                       n_pos);
     while (s->n_pages < want) {
         dv_kv_page *p = page_get(s->kv);
         if (p == NULL)

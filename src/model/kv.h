@@ -30,7 +30,8 @@ typedef struct dv_kv_seq {
 } dv_kv_seq;
 
 /** Shape of a cache; allocates nothing. hd_k and hd_v as kern/kern.h wants them. Errors: DV_EUNSUPPORTED. */
-int dv_kv_init(dv_kv *kv, dv_kv_type type, uint32_t n_layer, uint32_t n_head_kv, uint32_t hd_k, uint32_t hd_v, dv_err *err);
+int dv_kv_init(dv_kv *kv, dv_kv_type type, uint32_t n_layer, uint32_t n_head_kv, uint32_t hd_k, uint32_t hd_v,
+               dv_err *err);
 /** Frees pages kept for reuse; every sequence must be closed before. */
 void dv_kv_fini(dv_kv *kv);
 /** Bytes of one position in all layers. */

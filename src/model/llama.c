@@ -12,7 +12,8 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
         return rc;
     uint32_t n_rot;
     if ((rc = dv__key_opt_u32(m, "rope.dimension_count", 0, hp->hd_k, hp->hd_k, &n_rot, err)) != 0 ||
-        (n_rot > 1 && (rc = dv__load_vec(m, &factors, -1, "rope_freqs", "weight", n_rot / 2, DV__OPTIONAL, err)) != 0) ||
+        (n_rot > 1 &&
+         (rc = dv__load_vec(m, &factors, -1, "rope_freqs", "weight", n_rot / 2, DV__OPTIONAL, err)) != 0) ||
         (rc = dv__load_rope(m, &m->rope, false, factors, err)) != 0 ||
         (rc = dv__key_opt_f32(m, "attention.scale", 0, 1e3f, hp->attn_scale, &hp->attn_scale, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "expert_count", 0, 1024, 0, &hp->n_expert, err)) != 0 ||

@@ -28,7 +28,8 @@ int dv__key_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32
     return dv_gguf_get_u32(m->gguf, full_key(m, key, buf), min, max, out, err);
 }
 
-int dv__key_opt_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out, dv_err *err)
+int dv__key_opt_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out,
+                    dv_err *err)
 {
     char buf[KEY_MAX];
     return dv_gguf_opt_u32(m->gguf, full_key(m, key, buf), min, max, fallback, out, err);
@@ -41,12 +42,14 @@ int dv__key_opt_f32(dv_model *m, const char *key, float min, float max, float fa
 }
 
 /* A count that files give once or per layer; drover's architectures have the same in every layer. */
-static int key_uniform_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out, dv_err *err)
+static int key_uniform_u32(dv_model *m, const char *key, uint32_t min, uint32_t max, uint32_t fallback, uint32_t *out,
+                           dv_err *err)
 {
     char buf[KEY_MAX];
     const dv_gguf_kv *kv = dv_gguf_find(m->gguf, full_key(m, key, buf));
     if (kv == NULL || dv_gguf_kv_elem_type(kv) == DV_GGUF_VTYPE_N)
-        return fallback == 0 ? dv__key_u32(m, key, min, max, out, err) : dv__key_opt_u32(m, key, min, max, fallback, out, err);
+        return fallback == 0 ? dv__key_u32(m, key, min, max, out, err)
+                             : dv__key_opt_u32(m, key, min, max, fallback, out, err);
     uint64_t first, v;
     if (!dv_gguf_kv_u64(kv, 0, &first))
         return dv_fail(err, DV_EFORMAT, "%s: not a list of counts", buf);
@@ -73,15 +76,19 @@ int dv__load_common(dv_model *m, dv_err *err)
         (rc = dv__key_opt_f32(m, "attention.layer_norm_rms_epsilon", 0, 1, 1e-5f, &hp->norm_eps, err)) != 0)
         return rc;
     uint32_t hd = hp->n_embd / hp->n_head;
-    if (hp->n_embd % hp->n_head != 0 && dv_gguf_find(m->gguf, full_key(m, "attention.key_length", (char[KEY_MAX]){0})) == NULL)
-        return dv_fail(err, DV_EFORMAT, "%s.embedding_length %u is not a multiple of attention.head_count %u", m->arch->name, hp->n_embd, hp->n_head);
+    if (hp->n_embd % hp->n_head != 0 &&
+        dv_gguf_find(m->gguf, full_key(m, "attention.key_length", (char[KEY_MAX]){0})) == NULL)
+        return dv_fail(err, DV_EFORMAT, "%s.embedding_length %u is not a multiple of attention.head_count %u",
+                       m->arch->name, hp->n_embd, hp->n_head);
     if (hp->n_head % hp->n_head_kv != 0)
-        return dv_fail(err, DV_EFORMAT, "%s.attention.head_count %u is not a multiple of head_count_kv %u", m->arch->name, hp->n_head, hp->n_head_kv);
+        return dv_fail(err, DV_EFORMAT, "%s.attention.head_count %u is not a multiple of head_count_kv %u",
+                       m->arch->name, hp->n_head, hp->n_head_kv);
     if ((rc = dv__key_opt_u32(m, "attention.key_length", 1, 1024, DV_MAX(hd, 1u), &hp->hd_k, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "attention.value_length", 1, 1024, hp->hd_k, &hp->hd_v, err)) != 0)
         return rc;
     if (hp->hd_k % 16 != 0 || hp->hd_v % 16 != 0 || hp->hd_k > 1024)
-        return dv_fail(err, DV_EUNSUPPORTED, "head size %u (values: %u) is not a multiple of 16 up to 1024", hp->hd_k, hp->hd_v);
+        return dv_fail(err, DV_EUNSUPPORTED, "head size %u (values: %u) is not a multiple of 16 up to 1024", hp->hd_k,
+                       hp->hd_v);
     hp->attn_scale = (float)(1.0 / sqrt(hp->hd_k));
     hp->embd_scale = 1.0f;
     m->layers = dv_arena_calloc(&m->arena, hp->n_layer, sizeof *m->layers);
@@ -98,18 +105,21 @@ static const char *tensor_name(char buf[DV_GGUF_MAX_NAME + 1], int il, const cha
 }
 
 /* The tensor of that name with exactly these dimensions (fastest first; missing ones are 1), of a type drover computes with. */
-static int find_tensor(dv_model *m, const dv_gguf_tensor **out, const char *name, const uint64_t ne[3], int need, dv_err *err)
+static int find_tensor(dv_model *m, const dv_gguf_tensor **out, const char *name, const uint64_t ne[3], int need,
+                       dv_err *err)
 {
     const dv_gguf_tensor *t = dv_gguf_find_tensor(m->gguf, name);
     *out = t;
     if (t == NULL)
         return need == DV__OPTIONAL ? 0 : dv_fail(err, DV_EFORMAT, "tensor %s is missing", name);
     if (t->data == NULL || dv_type_get(t->type) == NULL)
-        return dv_fail(err, DV_EUNSUPPORTED, "tensor %s has type %s (%u), which is not supported", name, dv_type_name(t->type), t->type);
+        return dv_fail(err, DV_EUNSUPPORTED, "tensor %s has type %s (%u), which is not supported", name,
+                       dv_type_name(t->type), t->type);
     if (t->ne[0] != ne[0] || t->ne[1] != ne[1] || t->ne[2] != ne[2] || t->ne[3] != 1)
         return dv_fail(err, DV_EFORMAT,
-                       "tensor %s has shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "], expected [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "]", name,
-                       t->ne[0], t->ne[1], t->ne[2], ne[0], ne[1], ne[2]);
+                       "tensor %s has shape [%" PRIu64 ", %" PRIu64 ", %" PRIu64 "], expected [%" PRIu64 ", %" PRIu64
+                       ", %" PRIu64 "]",
+                       name, t->ne[0], t->ne[1], t->ne[2], ne[0], ne[1], ne[2]);
     return 0;
 }
 
@@ -117,12 +127,14 @@ static int bind_mat(dv_mat *out, const dv_gguf_tensor *t, uint32_t n_in, uint32_
 {
     uint64_t row;
     if (!dv_type_row_bytes(t->type, n_in, &row))
-        return dv_fail(err, DV_EFORMAT, "tensor %.*s: rows of %u elements are not whole blocks of %s", (int)t->name.n, t->name.p, n_in, dv_type_name(t->type));
+        return dv_fail(err, DV_EFORMAT, "tensor %.*s: rows of %u elements are not whole blocks of %s", (int)t->name.n,
+                       t->name.p, n_in, dv_type_name(t->type));
     *out = (dv_mat){.data = t->data, .row_bytes = row, .type = (dv_type)t->type, .n_in = n_in, .n_out = n_out};
     return 0;
 }
 
-int dv__load_mat(dv_model *m, dv_mat *out, int il, const char *name, uint32_t n_in, uint32_t n_out, int need, dv_err *err)
+int dv__load_mat(dv_model *m, dv_mat *out, int il, const char *name, uint32_t n_in, uint32_t n_out, int need,
+                 dv_err *err)
 {
     char buf[DV_GGUF_MAX_NAME + 1];
     const dv_gguf_tensor *t;
@@ -133,7 +145,8 @@ int dv__load_mat(dv_model *m, dv_mat *out, int il, const char *name, uint32_t n_
 }
 
 /* The first expert of a stack [n_expert][n_out][n_in], and the distance to the next. */
-static int load_experts(dv_model *m, dv_mat *out, size_t *stride, int il, const char *name, uint32_t n_in, uint32_t n_out, dv_err *err)
+static int load_experts(dv_model *m, dv_mat *out, size_t *stride, int il, const char *name, uint32_t n_in,
+                        uint32_t n_out, dv_err *err)
 {
     char buf[DV_GGUF_MAX_NAME + 1];
     const dv_gguf_tensor *t;
@@ -145,7 +158,8 @@ static int load_experts(dv_model *m, dv_mat *out, size_t *stride, int il, const 
     return 0;
 }
 
-int dv__load_vec(dv_model *m, const float **out, int il, const char *name, const char *suffix, uint32_t n, int need, dv_err *err)
+int dv__load_vec(dv_model *m, const float **out, int il, const char *name, const char *suffix, uint32_t n, int need,
+                 dv_err *err)
 {
     char buf[DV_GGUF_MAX_NAME + 1];
     const dv_gguf_tensor *t;
@@ -156,7 +170,8 @@ int dv__load_vec(dv_model *m, const float **out, int il, const char *name, const
     if (rc != 0 || t == NULL)
         return rc;
     if (!dv_type_row_bytes(t->type, n, &bytes))
-        return dv_fail(err, DV_EFORMAT, "tensor %s: %u elements are not whole blocks of %s", buf, n, dv_type_name(t->type));
+        return dv_fail(err, DV_EFORMAT, "tensor %s: %u elements are not whole blocks of %s", buf, n,
+                       dv_type_name(t->type));
     if (t->type == DV_TYPE_F32 && (uintptr_t)t->data % sizeof(float) == 0) {
         *out = (const float *)(const void *)t->data;
         return 0;
@@ -183,14 +198,16 @@ int dv__load_ends(dv_model *m, dv_err *err)
     if (t == NULL)
         return dv_fail(err, DV_EFORMAT, "tensor token_embd.weight is missing");
     if (t->ne[1] < 1 || t->ne[1] > 1u << 24)
-        return dv_fail(err, DV_EFORMAT, "tensor token_embd.weight: a vocabulary of %" PRIu64 " is not between 1 and %u", t->ne[1], 1u << 24);
+        return dv_fail(err, DV_EFORMAT, "tensor token_embd.weight: a vocabulary of %" PRIu64 " is not between 1 and %u",
+                       t->ne[1], 1u << 24);
     m->hp.n_vocab = (uint32_t)t->ne[1];
     int rc = dv__load_mat(m, &m->tok_embd, -1, "token_embd", m->hp.n_embd, m->hp.n_vocab, DV__REQUIRED, err);
     if (rc == 0)
         rc = dv__load_mat(m, &m->output, -1, "output", m->hp.n_embd, m->hp.n_vocab, DV__OPTIONAL, err);
     if (rc == 0 && m->output.data == NULL)
         m->output = m->tok_embd;
-    return rc != 0 ? rc : dv__load_vec(m, &m->output_norm, -1, "output_norm", "weight", m->hp.n_embd, DV__REQUIRED, err);
+    return rc != 0 ? rc
+                   : dv__load_vec(m, &m->output_norm, -1, "output_norm", "weight", m->hp.n_embd, DV__REQUIRED, err);
 }
 
 static int load_qkv_fused(dv_model *m, uint32_t il, dv_err *err)
@@ -287,7 +304,8 @@ static int check_layer_count(const dv_model *m, dv_err *err)
         for (; p < name.n && p < 14 && name.p[p] >= '0' && name.p[p] <= '9'; p++)
             il = il * 10 + (uint64_t)(name.p[p] - '0');
         if (p > 4 && il >= m->hp.n_layer)
-            return dv_fail(err, DV_EFORMAT, "tensor %.*s lies beyond %s.block_count %u", (int)name.n, name.p, m->arch->name, m->hp.n_layer);
+            return dv_fail(err, DV_EFORMAT, "tensor %.*s lies beyond %s.block_count %u", (int)name.n, name.p,
+                           m->arch->name, m->hp.n_layer);
     }
     return 0;
 }
@@ -307,7 +325,8 @@ static int find_arch(const dv_arch **out, const dv_gguf *g, dv_err *err)
         size_t n = strlen(known);
         snprintf(known + n, sizeof known - n, "%s%s", i > 0 ? ", " : "", archs[i]->name);
     }
-    return dv_fail(err, DV_EUNSUPPORTED, "general.architecture \"%.*s\" is not known; known are: %s", (int)DV_MIN(name.n, 64), name.p, known);
+    return dv_fail(err, DV_EUNSUPPORTED, "general.architecture \"%.*s\" is not known; known are: %s",
+                   (int)DV_MIN(name.n, 64), name.p, known);
 }
 
 int dv_model_open(dv_model **out, const dv_gguf *g, uint32_t n_ctx, dv_err *err)

@@ -12,10 +12,10 @@ typedef struct dv_arch dv_arch;
 
 /** How rotary angles are made; pair i of position p turns by p * freq[i]. */
 typedef struct dv_rope {
-    uint32_t n_rot;    /**< elements that rotate; even; 0: none */
-    bool neox;         /**< pairs (i, i + n_rot / 2) instead of (2i, 2i + 1) */
-    double *freq;      /**< [n_rot / 2] radians per position, scaling and factors included */
-    double magnitude;  /**< multiplies cos and sin (YaRN, LongRoPE attention factor) */
+    uint32_t n_rot;   /**< elements that rotate; even; 0: none */
+    bool neox;        /**< pairs (i, i + n_rot / 2) instead of (2i, 2i + 1) */
+    double *freq;     /**< [n_rot / 2] radians per position, scaling and factors included */
+    double magnitude; /**< multiplies cos and sin (YaRN, LongRoPE attention factor) */
 } dv_rope;
 
 typedef struct dv_layer {
@@ -23,11 +23,11 @@ typedef struct dv_layer {
     const float *q_norm, *k_norm;            /* [hd_k]; NULL: none */
     const float *bq, *bk, *bv, *bo;          /* biases; NULL: none */
     dv_mat wq, wk, wv, wo;
-    uint32_t window;      /* positions a query sees, itself included; 0: all */
+    uint32_t window; /* positions a query sees, itself included; 0: all */
     const dv_rope *rope;
     const float *ffn_norm, *ffn_post_norm;
-    dv_mat w_gate, w_up, w_down; /* with experts: of expert 0 */
-    dv_mat router;               /* [n_expert][n_embd]; without experts: data NULL */
+    dv_mat w_gate, w_up, w_down;                /* with experts: of expert 0 */
+    dv_mat router;                              /* [n_expert][n_embd]; without experts: data NULL */
     size_t gate_stride, up_stride, down_stride; /* bytes from one expert to the next */
 } dv_layer;
 

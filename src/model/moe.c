@@ -14,17 +14,17 @@
 static const size_t moe_target = 24u << 20; /* bytes for the rows of one slice */
 
 struct dv_moe_work {
-    uint32_t n_slice;   /* tokens computed at a time */
+    uint32_t n_slice; /* tokens computed at a time */
     uint32_t n_used, n_expert, n_embd, n_ff;
-    float *probs;       /* [n_slice][n_expert] */
-    float *weight;      /* [n_slice][n_used] */
-    uint32_t *expert;   /* [n_slice][n_used], best first */
-    uint32_t *row;      /* [n_slice][n_used] row in the sorted arrays */
-    uint32_t *start;    /* [n_expert + 1] first row of each expert */
-    float *in, *out;    /* [n_slice * n_used][n_embd] */
-    float *gate, *up;   /* [n_slice * n_used][n_ff] */
-    dv_mat *mats;       /* [2 * n_expert] */
-    dv_mm_job *jobs;    /* [2 * n_expert] */
+    float *probs;     /* [n_slice][n_expert] */
+    float *weight;    /* [n_slice][n_used] */
+    uint32_t *expert; /* [n_slice][n_used], best first */
+    uint32_t *row;    /* [n_slice][n_used] row in the sorted arrays */
+    uint32_t *start;  /* [n_expert + 1] first row of each expert */
+    float *in, *out;  /* [n_slice * n_used][n_embd] */
+    float *gate, *up; /* [n_slice * n_used][n_ff] */
+    dv_mat *mats;     /* [2 * n_expert] */
+    dv_mm_job *jobs;  /* [2 * n_expert] */
 };
 
 void dv__moe_close(dv_moe_work **pw)
@@ -32,7 +32,8 @@ void dv__moe_close(dv_moe_work **pw)
     dv_moe_work *w = *pw;
     if (w == NULL)
         return;
-    void *const parts[] = {w->probs, w->weight, w->expert, w->row, w->start, w->in, w->out, w->gate, w->up, w->mats, w->jobs};
+    void *const parts[] = {w->probs, w->weight, w->expert, w->row,  w->start, w->in,
+                           w->out,   w->gate,   w->up,     w->mats, w->jobs};
     for (size_t i = 0; i < DV_ARRAY_LEN(parts); i++)
         dv_free(parts[i]);
     dv_free(w);
@@ -126,14 +127,19 @@ typedef struct moe_call {
     uint32_t first, n; /* the slice's tokens */
 } moe_call;
 
-static size_t add_jobs(const moe_call *c, size_t n_jobs, const dv_mat *w0, size_t stride, uint32_t e, const float *x, float *y)
+static size_t add_jobs(const moe_call *c, size_t n_jobs, const dv_mat *w0, size_t stride, uint32_t e, const float *x,
+                       float *y)
 {
     dv_moe_work *w = c->w;
     dv_mat *m = &w->mats[n_jobs];
     *m = *w0;
     m->data += e * stride;
-    w->jobs[n_jobs] = (dv_mm_job){.w = m, .x = x + (size_t)w->start[e] * m->n_in, .ldx = m->n_in, .y = y + (size_t)w->start[e] * m->n_out,
-                                  .ldy = m->n_out, .n_tok = w->start[e + 1] - w->start[e]};
+    w->jobs[n_jobs] = (dv_mm_job){.w = m,
+                                  .x = x + (size_t)w->start[e] * m->n_in,
+                                  .ldx = m->n_in,
+                                  .y = y + (size_t)w->start[e] * m->n_out,
+                                  .ldy = m->n_out,
+                                  .n_tok = w->start[e + 1] - w->start[e]};
     return n_jobs + 1;
 }
 
@@ -155,20 +161,27 @@ static void combine_part(void *arg, size_t part, size_t n_parts, unsigned thread
     (void)thread;
     memset(h, 0, w->n_embd * sizeof *h);
     for (uint32_t i = 0; i < w->n_used; i++)
-        c->f->kern->axpy(h, w->weight[part * w->n_used + i], w->out + (size_t)w->row[part * w->n_used + i] * w->n_embd, w->n_embd);
+        c->f->kern->axpy(h, w->weight[part * w->n_used + i], w->out + (size_t)w->row[part * w->n_used + i] * w->n_embd,
+                         w->n_embd);
 }
 
 static void run_slice(const moe_call *c, const dv_layer *l)
 {
     dv_forward *f = c->f;
     dv_moe_work *w = c->w;
-    const dv_mm_job route = {.w = &l->router, .x = f->h + (size_t)c->first * w->n_embd, .ldx = w->n_embd, .y = w->probs, .ldy = w->n_expert, .n_tok = c->n};
+    const dv_mm_job route = {.w = &l->router,
+                             .x = f->h + (size_t)c->first * w->n_embd,
+                             .ldx = w->n_embd,
+                             .y = w->probs,
+                             .ldy = w->n_expert,
+                             .n_tok = c->n};
     dv_mm_run(f->mm, &route, 1);
     for (uint32_t t = 0; t < c->n; t++)
         choose(w, t);
     sort_rows(w, c->n);
     for (uint32_t i = 0; i < c->n * w->n_used; i++)
-        memcpy(w->in + (size_t)w->row[i] * w->n_embd, f->h + (size_t)(c->first + i / w->n_used) * w->n_embd, w->n_embd * sizeof(float));
+        memcpy(w->in + (size_t)w->row[i] * w->n_embd, f->h + (size_t)(c->first + i / w->n_used) * w->n_embd,
+               w->n_embd * sizeof(float));
     size_t n_jobs = 0;
     for (uint32_t e = 0; e < w->n_expert; e++)
         if (w->start[e + 1] > w->start[e]) {

@@ -11,10 +11,12 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
     int rc;
     if ((rc = dv__load_common(m, err)) != 0 || (rc = dv__load_ends(m, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "rope.dimension_count", 0, hp->hd_k, hp->hd_k, &n_rot, err)) != 0 ||
-        (rc = dv__key_opt_u32(m, "rope.scaling.original_context_length", 1, 1u << 28, hp->n_ctx_train, &n_ctx_orig, err)) != 0 ||
+        (rc = dv__key_opt_u32(m, "rope.scaling.original_context_length", 1, 1u << 28, hp->n_ctx_train, &n_ctx_orig,
+                              err)) != 0 ||
         (rc = dv__key_opt_u32(m, "attention.sliding_window", 0, 1u << 28, 0, &window, err)) != 0)
         return rc;
-    const char *which = (n_ctx != 0 ? n_ctx : hp->n_ctx_train) > n_ctx_orig ? "rope_factors_long" : "rope_factors_short";
+    const char *which =
+        (n_ctx != 0 ? n_ctx : hp->n_ctx_train) > n_ctx_orig ? "rope_factors_long" : "rope_factors_short";
     if ((n_rot > 1 && (rc = dv__load_vec(m, &factors, -1, which, "weight", n_rot / 2, DV__OPTIONAL, err)) != 0) ||
         (rc = dv__load_rope(m, &m->rope, true, factors, err)) != 0)
         return rc;

@@ -8,7 +8,8 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
     uint32_t n_ff;
     int rc;
     (void)n_ctx;
-    if ((rc = dv__load_common(m, err)) != 0 || (rc = dv__load_ends(m, err)) != 0 || (rc = dv__load_rope(m, &m->rope, true, NULL, err)) != 0 ||
+    if ((rc = dv__load_common(m, err)) != 0 || (rc = dv__load_ends(m, err)) != 0 ||
+        (rc = dv__load_rope(m, &m->rope, true, NULL, err)) != 0 ||
         (rc = dv__key_u32(m, "expert_count", 1, 1024, &hp->n_expert, err)) != 0 ||
         (rc = dv__key_u32(m, "expert_used_count", 1, hp->n_expert, &hp->n_expert_used, err)) != 0 ||
         (rc = dv__key_opt_u32(m, "expert_feed_forward_length", 1, 1u << 20, hp->n_ff, &n_ff, err)) != 0)

@@ -53,7 +53,8 @@ int dv__load_rope(dv_model *m, dv_rope *r, bool neox, const float *factors, dv_e
         (rc = dv__key_opt_f32(m, "rope.freq_base", 1.0f, 1e12f, 10000.0f, &base, err)) != 0 ||
         (rc = dv__key_opt_f32(m, "rope.scaling.factor", 0.0f, 1e6f, 0.0f, &factor, err)) != 0 ||
         (rc = dv__key_opt_f32(m, "rope.scaling.attn_factor", 0.0f, 1e3f, 1.0f, &attn_factor, err)) != 0 ||
-        (rc = dv__key_opt_u32(m, "rope.scaling.original_context_length", 1, 1u << 28, m->hp.n_ctx_train, &n_ctx_orig, err)) != 0)
+        (rc = dv__key_opt_u32(m, "rope.scaling.original_context_length", 1, 1u << 28, m->hp.n_ctx_train, &n_ctx_orig,
+                              err)) != 0)
         return rc;
     if (n_rot % 2 != 0)
         return dv_fail(err, DV_EFORMAT, "%s.rope.dimension_count %u is odd", m->arch->name, n_rot);

@@ -13,10 +13,11 @@ struct dv_chat {
     bool fallback;
 };
 
-static const char chatml[] = "{% for message in messages %}"
-                             "{{ '<|im_start|>' + message['role'] + '\\n' + (message['content'] or '') + '<|im_end|>\\n' }}"
-                             "{% endfor %}"
-                             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+static const char chatml[] =
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + (message['content'] or '') + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
@@ -51,7 +52,8 @@ static int open_strs(dv_chat **out, dv_str tmpl, dv_str tool, dv_str bos, dv_str
 
 static dv_str str_of(const char *s) { return (dv_str){s, s != NULL ? strlen(s) : 0}; }
 
-int dv_chat_open_text(dv_chat **out, const char *tmpl, const char *tool_tmpl, const char *bos, const char *eos, dv_err *err)
+int dv_chat_open_text(dv_chat **out, const char *tmpl, const char *tool_tmpl, const char *bos, const char *eos,
+                      dv_err *err)
 {
     return open_strs(out, str_of(tmpl), str_of(tool_tmpl), str_of(bos), str_of(eos), err);
 }
@@ -128,7 +130,8 @@ static dv_value *message(dv_arena *a, const dv_chat_msg *m)
     if (r == 0 && m->content_parts != NULL)
         r = set(a, d, "content", m->content_parts);
     else if (r == 0)
-        r = m->content != NULL ? set_str(a, d, "content", m->content, m->content_len, false) : set(a, d, "content", dv_value_none(a));
+        r = m->content != NULL ? set_str(a, d, "content", m->content, m->content_len, false)
+                               : set(a, d, "content", dv_value_none(a));
     if (r == 0)
         r = set_str(a, d, "reasoning_content", m->reasoning, m->reasoning_len, false); /* Qwen, DeepSeek */
     if (r == 0)
@@ -172,7 +175,8 @@ static int add_rest(const dv_chat *c, dv_arena *a, dv_value *context, const dv_c
     return code;
 }
 
-int dv_chat_render(const dv_chat *c, const dv_chat_request *r, const dv_tmpl_opts *opts, dv_buf *out, dv_spans *spans, dv_err *err)
+int dv_chat_render(const dv_chat *c, const dv_chat_request *r, const dv_tmpl_opts *opts, dv_buf *out, dv_spans *spans,
+                   dv_err *err)
 {
     dv_arena a;
     dv_arena_init(&a, DV_MEM_TOK, 0);
@@ -193,15 +197,18 @@ int dv_chat_render(const dv_chat *c, const dv_chat_request *r, const dv_tmpl_opt
 
 /* ---- tokens -------------------------------------------------------------------------------------------------------- */
 
-static int encode(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const dv_spans *spans, dv_ids *out, dv_err *err)
+static int encode(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const dv_spans *spans, dv_ids *out,
+                  dv_err *err)
 {
     dv_tok_part *parts = dv_alloc_array(DV_MEM_TOK, spans->n + 1, sizeof *parts);
     if (parts == NULL)
         return dv_fail(err, DV_ENOMEM, "no memory for a conversation");
     for (size_t i = 0; i < spans->n; i++)
-        parts[i] = (dv_tok_part){.p = text->data + spans->at[i].offset, .n = spans->at[i].len, .trusted = spans->at[i].trusted};
+        parts[i] = (dv_tok_part){
+            .p = text->data + spans->at[i].offset, .n = spans->at[i].len, .trusted = spans->at[i].trusted};
     size_t n_bos = strlen(c->bos), before = out->len;
-    bool has_bos = n_bos > 0 && spans->n > 0 && spans->at[0].trusted && spans->at[0].len >= n_bos && memcmp(text->data, c->bos, n_bos) == 0;
+    bool has_bos = n_bos > 0 && spans->n > 0 && spans->at[0].trusted && spans->at[0].len >= n_bos &&
+                   memcmp(text->data, c->bos, n_bos) == 0;
     int32_t bos = dv_tok_role_id(tok, DV_TOK_BOS);
     int r = 0;
     if (!has_bos && dv_tok_adds_bos(tok) && bos >= 0 && (r = dv_ids_add(out, &bos, 1)) != 0)
@@ -214,7 +221,8 @@ static int encode(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const
     return r;
 }
 
-int dv_chat_encode(const dv_chat *c, const dv_tok *tok, const dv_chat_request *r, const dv_tmpl_opts *opts, dv_ids *out, dv_err *err)
+int dv_chat_encode(const dv_chat *c, const dv_tok *tok, const dv_chat_request *r, const dv_tmpl_opts *opts, dv_ids *out,
+                   dv_err *err)
 {
     dv_buf text;
     dv_spans spans = {0};

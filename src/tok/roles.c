@@ -21,9 +21,10 @@ typedef struct role_row {
 static const role_row rows[DV_TOK_ROLE_N] = {
     [DV_TOK_BOS] = {"bos_token_id", NULL, true, ""},
     [DV_TOK_EOS] = {"eos_token_id", NULL, true, ""},
-    [DV_TOK_EOT] = {"eot_token_id", NULL, true,
-                    "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> _<EOT> [EOT] "
-                    DS_END " <end_of_utterance>"},
+    [DV_TOK_EOT] =
+        {"eot_token_id", NULL, true,
+         "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> _<EOT> [EOT] " DS_END
+         " <end_of_utterance>"},
     [DV_TOK_EOM] = {"eom_token_id", NULL, true, "<|eom_id|>"},
     [DV_TOK_UNK] = {"unknown_token_id", NULL, false, ""},
     [DV_TOK_SEP] = {"seperator_token_id", NULL, false, ""},

@@ -56,8 +56,8 @@ bool dv_value_is_list(const dv_value *v);
 size_t dv_value_len(const dv_value *v);
 
 enum {
-    DV_VALUE_MAX_DEPTH = 64,          /**< default nesting of JSON input */
-    DV_VALUE_MAX_JSON = 64 << 20      /**< default bytes of JSON input */
+    DV_VALUE_MAX_DEPTH = 64,     /**< default nesting of JSON input */
+    DV_VALUE_MAX_JSON = 64 << 20 /**< default bytes of JSON input */
 };
 
 /**
@@ -98,12 +98,12 @@ typedef enum dv_tmpl_dialect {
 
 /** Options of a rendering; 0 in a limit: the default. */
 typedef struct dv_tmpl_opts {
-    uint64_t max_steps;     /**< evaluated nodes plus bytes moved / 64; default DV_TMPL_MAX_STEPS */
-    size_t max_output;      /**< bytes of output, and of any one string; default DV_TMPL_MAX_OUTPUT */
-    size_t max_memory;      /**< bytes of values; default DV_TMPL_MAX_MEMORY */
-    unsigned max_depth;     /**< nesting of evaluation (calls, loops, expressions); default DV_TMPL_MAX_CALL_DEPTH */
+    uint64_t max_steps; /**< evaluated nodes plus bytes moved / 64; default DV_TMPL_MAX_STEPS */
+    size_t max_output;  /**< bytes of output, and of any one string; default DV_TMPL_MAX_OUTPUT */
+    size_t max_memory;  /**< bytes of values; default DV_TMPL_MAX_MEMORY */
+    unsigned max_depth; /**< nesting of evaluation (calls, loops, expressions); default DV_TMPL_MAX_CALL_DEPTH */
     dv_tmpl_dialect dialect;
-    int64_t now;            /**< for strftime_now: seconds since 1970, already moved to the time zone to show */
+    int64_t now; /**< for strftime_now: seconds since 1970, already moved to the time zone to show */
 } dv_tmpl_opts;
 
 /** A run of output bytes with one origin; runs are in order, adjacent and cover the output. */

@@ -128,7 +128,7 @@ const dv__list *dv__items(dv__ev *ev, val v, const char *who);
 /* ---- text (tmpl_text.c) -------------------------------------------------------------------------------------------- */
 
 typedef struct dv__json_opts {
-    int indent;        /* 0: one line */
+    int indent;            /* 0: one line */
     val item_sep, key_sep; /* strings */
     bool sort_keys, ascii, show_undefined;
 } dv__json_opts;

@@ -45,7 +45,8 @@ val dv__attr(dv__ev *ev, val object, val name, bool item_first)
     }
     if (object.kind == V_FUNC)
         return dv__func_attr(ev, object, name);
-    if (object.kind == V_LIST && object.tuple && object.u.l->n == 2 && (dv__is(name, "grouper") || dv__is(name, "list")))
+    if (object.kind == V_LIST && object.tuple && object.u.l->n == 2 &&
+        (dv__is(name, "grouper") || dv__is(name, "list")))
         return object.u.l->at[dv__is(name, "list")];
     if (!ev->py && dv__is(name, "length") && (object.kind == V_LIST || object.kind == V_STR))
         return dv__int((int64_t)(object.kind == V_LIST ? object.u.l->n : dv__u_count(object)));
@@ -410,27 +411,17 @@ static val eval_node(dv__ev *ev, dv__env *env, const dv__node *n)
     case N_LIST:
     case N_TUPLE: return eval_items(ev, env, n);
     case N_DICT: return eval_dict(ev, env, n);
-    case N_ATTR:
-        v = dv__eval(ev, env, n->a);
-        return dv__attr(ev, v, dv__strn(n->sym->p, n->sym->n), !ev->py);
-    case N_INDEX:
-        v = dv__eval(ev, env, n->a);
-        return dv__index(ev, v, dv__eval(ev, env, n->b));
+    case N_ATTR: v = dv__eval(ev, env, n->a); return dv__attr(ev, v, dv__strn(n->sym->p, n->sym->n), !ev->py);
+    case N_INDEX: v = dv__eval(ev, env, n->a); return dv__index(ev, v, dv__eval(ev, env, n->b));
     case N_SLICE: return eval_slice(ev, env, n);
     case N_CALL: return eval_call(ev, env, n);
-    case N_FILTER:
-        v = dv__eval(ev, env, n->a);
-        return ev->code == 0 ? eval_filter(ev, env, n, v) : dv__undef();
+    case N_FILTER: v = dv__eval(ev, env, n->a); return ev->code == 0 ? eval_filter(ev, env, n, v) : dv__undef();
     case N_TEST: return eval_test(ev, env, n);
     case N_NOT: return dv__bool(!dv__truth(dv__eval(ev, env, n->a)));
     case N_NEG:
     case N_POS: return dv__negate(ev, dv__eval(ev, env, n->a), n->kind == N_NEG);
-    case N_AND:
-        v = dv__eval(ev, env, n->a);
-        return dv__truth(v) ? dv__eval(ev, env, n->b) : v;
-    case N_OR:
-        v = dv__eval(ev, env, n->a);
-        return dv__truth(v) ? v : dv__eval(ev, env, n->b);
+    case N_AND: v = dv__eval(ev, env, n->a); return dv__truth(v) ? dv__eval(ev, env, n->b) : v;
+    case N_OR: v = dv__eval(ev, env, n->a); return dv__truth(v) ? v : dv__eval(ev, env, n->b);
     case N_BIN: return eval_binary(ev, env, n);
     case N_COMPARE: return eval_compare(ev, env, n);
     case N_COND: return eval_cond(ev, env, n);

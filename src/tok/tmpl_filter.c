@@ -82,8 +82,11 @@ static val f_int(dv__ev *ev, val v, const dv__args *a)
             size_t n = DV_MIN(v.u.s.n, sizeof text - 1);
             memcpy(text, v.u.s.p, n);
             text[n] = 0;
-            size_t skip = n > 2 && text[0] == '0' && ((base == 16 && (text[1] | 0x20) == 'x') || (base == 2 && (text[1] | 0x20) == 'b') ||
-                                                      (base == 8 && (text[1] | 0x20) == 'o')) ? 2 : 0;
+            size_t skip = n > 2 && text[0] == '0' &&
+                                  ((base == 16 && (text[1] | 0x20) == 'x') || (base == 2 && (text[1] | 0x20) == 'b') ||
+                                   (base == 8 && (text[1] | 0x20) == 'o'))
+                              ? 2
+                              : 0;
             long long i = strtoll(text + skip, &end, (int)base);
             r = end != text + skip && *end == 0 ? dv__int(i) : def;
         } else {
@@ -219,6 +222,7 @@ static val f_refused(dv__ev *ev, val v, const dv__args *a)
 
 const dv__fn_row *dv__filter_find(const char *name, size_t n)
 {
+    /* clang-format off */
     static const dv__fn_row rows[] = {
         {"default", f_default, false}, {"d", f_default, false}, {"tojson", f_tojson, false}, {"length", f_length, false},
         {"count", f_length, false}, {"int", f_int, false}, {"float", f_float, false}, {"bool", f_bool, false},
@@ -227,6 +231,7 @@ const dv__fn_row *dv__filter_find(const char *name, size_t n)
         {"random", f_refused, false}, {"urlize", f_refused, false}, {"xmlattr", f_refused, false},
         {"filesizeformat", f_refused, false},
     };
+    /* clang-format on */
     size_t n_str, n_seq;
     const dv__fn_row *str = dv__filter_rows_str(&n_str), *seq = dv__filter_rows_seq(&n_seq);
     const dv__fn_row *row = dv__row_find(rows, DV_ARRAY_LEN(rows), name, n);

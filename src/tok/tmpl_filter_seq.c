@@ -210,7 +210,8 @@ static val choose(dv__ev *ev, val v, const dv__args *a, bool reject, bool by_att
     if (test != NULL) {
         row = test->kind == V_STR ? dv__test_find(test->u.s.p, test->u.s.n) : NULL;
         if (row == NULL)
-            return dv__fail(ev, DV_EINVAL, "unknown test \"%.*s\"", test->kind == V_STR ? (int)DV_MIN(test->u.s.n, (size_t)80) : 0,
+            return dv__fail(ev, DV_EINVAL, "unknown test \"%.*s\"",
+                            test->kind == V_STR ? (int)DV_MIN(test->u.s.n, (size_t)80) : 0,
                             test->kind == V_STR ? test->u.s.p : "");
     }
     for (size_t i = 0; l != NULL && i < l->n && dv__charge(ev, 1); i++) {
@@ -296,6 +297,7 @@ static val f_slice(dv__ev *ev, val v, const dv__args *a)
 
 const dv__fn_row *dv__filter_rows_seq(size_t *n)
 {
+    /* clang-format off */
     static const dv__fn_row rows[] = {
         {"list", f_list, false}, {"first", f_first, false}, {"last", f_last, false}, {"reverse", f_reverse, false},
         {"sort", f_sort, false}, {"dictsort", f_dictsort, false}, {"unique", f_unique, false}, {"min", f_min, false},
@@ -304,6 +306,7 @@ const dv__fn_row *dv__filter_rows_seq(size_t *n)
         {"rejectattr", f_rejectattr, false}, {"groupby", f_groupby, false}, {"batch", f_batch, false},
         {"slice", f_slice, false},
     };
+    /* clang-format on */
     *n = DV_ARRAY_LEN(rows);
     return rows;
 }

@@ -199,7 +199,11 @@ static void add_quoted(dv__sb *b, val s, bool slash)
         unsigned char c = (unsigned char)s.u.s.p[i];
         bool plain = (c < 0x80 && (dv__u_class(c) & (DV__C_ALPHA | DV__C_DIGIT)) != 0) || strchr("_.-~", c) != NULL;
         char text[8];
-        snprintf(text, sizeof text, (plain && c != 0) || (slash && c == '/') ? "%c" : !slash && c == ' ' ? "+" : "%%%02X", c);
+        snprintf(text, sizeof text,
+                 (plain && c != 0) || (slash && c == '/') ? "%c"
+                 : !slash && c == ' '                     ? "+"
+                                                          : "%%%02X",
+                 c);
         dv__sb_adds(b, text, dv__trusted(s, i, 1));
     }
 }
@@ -251,6 +255,7 @@ static val f_striptags(dv__ev *ev, val v, const dv__args *a)
 
 const dv__fn_row *dv__filter_rows_str(size_t *n)
 {
+    /* clang-format off */
     static const dv__fn_row rows[] = {
         {"upper", f_upper, false}, {"lower", f_lower, false}, {"title", f_title, false}, {"capitalize", f_capitalize, false},
         {"trim", f_trim, false}, {"string", f_string, false}, {"safe", f_safe, false}, {"replace", f_replace, false},
@@ -259,6 +264,7 @@ const dv__fn_row *dv__filter_rows_str(size_t *n)
         {"truncate", f_truncate, false}, {"wordwrap", f_wordwrap, false}, {"urlencode", f_urlencode, false},
         {"striptags", f_striptags, false},
     };
+    /* clang-format on */
     *n = DV_ARRAY_LEN(rows);
     return rows;
 }

@@ -26,7 +26,9 @@ static bool digits(dv__ev *ev, const spec *f, val v, char *text, size_t cap, boo
     bool is_int = v.kind == V_INT || v.kind == V_BOOL;
     char type = f->type != 0 ? f->type : is_int ? 'd' : 'g';
     if (strchr("dioxXbu", type) != NULL && (is_int || (type != 'b' && f->type != 0))) {
-        int64_t i = v.kind == V_FLOAT ? (v.u.f > -9e18 && v.u.f < 9e18 ? (int64_t)v.u.f : 0) : v.kind == V_BOOL ? v.u.b : v.u.i;
+        int64_t i = v.kind == V_FLOAT  ? (v.u.f > -9e18 && v.u.f < 9e18 ? (int64_t)v.u.f : 0)
+                    : v.kind == V_BOOL ? v.u.b
+                                       : v.u.i;
         uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
         *negative = i < 0;
         if (type == 'b') {
@@ -37,8 +39,15 @@ static bool digits(dv__ev *ev, const spec *f, val v, char *text, size_t cap, boo
                 text[o++] = (char)('0' + (u >> n & 1));
             text[o] = 0;
         } else if (type == 'x' || type == 'X' || type == 'o') {
-            snprintf(text, cap, type == 'x' ? "%s%" PRIx64 : type == 'X' ? "%s%" PRIX64 : "%s%" PRIo64,
-                     f->alt ? type == 'o' ? "0o" : type == 'x' ? "0x" : "0X" : "", u);
+            snprintf(text, cap,
+                     type == 'x'   ? "%s%" PRIx64
+                     : type == 'X' ? "%s%" PRIX64
+                                   : "%s%" PRIo64,
+                     f->alt ? type == 'o'   ? "0o"
+                              : type == 'x' ? "0x"
+                                            : "0X"
+                            : "",
+                     u);
         } else {
             snprintf(text, cap, "%" PRIu64, u);
         }

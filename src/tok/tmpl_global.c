@@ -32,7 +32,9 @@ static val g_range(dv__ev *ev, val self, const dv__args *a)
     }
     if (step == 0)
         return dv__fail(ev, DV_EINVAL, "the step of range() is 0");
-    uint64_t width = step > 0 ? (to > from ? (uint64_t)to - (uint64_t)from : 0) : from > to ? (uint64_t)from - (uint64_t)to : 0;
+    uint64_t width = step > 0    ? (to > from ? (uint64_t)to - (uint64_t)from : 0)
+                     : from > to ? (uint64_t)from - (uint64_t)to
+                                 : 0;
     uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, n = width / stride + (width % stride != 0);
     if (n > DV_TMPL_MAX_RANGE)
         return dv__fail(ev, DV_ELIMIT, "range() of more than %d items", DV_TMPL_MAX_RANGE);
@@ -87,7 +89,10 @@ static val stateful(dv__ev *ev, val self)
     return (val){.kind = V_FUNC, .u.fn = f};
 }
 
-static val g_joiner(dv__ev *ev, val self, const dv__args *a) { return stateful(ev, dv__arg_str(ev, a, 0, "sep", ", ")); }
+static val g_joiner(dv__ev *ev, val self, const dv__args *a)
+{
+    return stateful(ev, dv__arg_str(ev, a, 0, "sep", ", "));
+}
 
 static val g_cycler(dv__ev *ev, val self, const dv__args *a)
 {
@@ -213,7 +218,9 @@ static civil civil_time(int64_t t)
     int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     int64_t mp = (5 * doy + 2) / 153;
-    civil c = {.year = yoe + era * 400 + (mp >= 10), .month = (int)(mp < 10 ? mp + 3 : mp - 9), .day = (int)(doy - (153 * mp + 2) / 5 + 1)};
+    civil c = {.year = yoe + era * 400 + (mp >= 10),
+               .month = (int)(mp < 10 ? mp + 3 : mp - 9),
+               .day = (int)(doy - (153 * mp + 2) / 5 + 1)};
     bool leap = (c.year % 4 == 0 && c.year % 100 != 0) || c.year % 400 == 0;
     c.hour = (int)(rest / 3600);
     c.minute = (int)(rest / 60 % 60);
@@ -226,8 +233,8 @@ static civil civil_time(int64_t t)
 static void add_time(dv__sb *b, const civil *c, char spec)
 {
     static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-    static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July", "August", "September",
-                                         "October", "November", "December"};
+    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
+                                         "July",    "August",   "September", "October", "November", "December"};
     char t[64] = "";
     int h12 = c->hour % 12 == 0 ? 12 : c->hour % 12;
     long long y = c->year;
@@ -290,8 +297,9 @@ static val g_strftime(dv__ev *ev, val self, const dv__args *a)
 const dv__fn_row *dv__global_find(const char *name, size_t n)
 {
     static const dv__fn_row rows[] = {
-        {"raise_exception", g_raise, false}, {"range", g_range, false},   {"namespace", g_namespace, false},
-        {"dict", g_dict, false},             {"joiner", g_joiner, false}, {"cycler", g_cycler, false},
+        {"raise_exception", g_raise, false}, {"range", g_range, false},
+        {"namespace", g_namespace, false},   {"dict", g_dict, false},
+        {"joiner", g_joiner, false},         {"cycler", g_cycler, false},
         {"strftime_now", g_strftime, false},
     };
     return dv__row_find(rows, DV_ARRAY_LEN(rows), name, n);

@@ -65,8 +65,8 @@ typedef struct lexer {
     size_t len, pos;
     dv__token *at;
     size_t n, cap;
-    size_t strippable;  /* text tokens from this index on are joined to the text before the next tag */
-    bool strip, trim;   /* what the last tag asks of the text that follows: all white space, one newline */
+    size_t strippable; /* text tokens from this index on are joined to the text before the next tag */
+    bool strip, trim;  /* what the last tag asks of the text that follows: all white space, one newline */
     dv_err *err;
     int code;
 } lexer;
@@ -216,7 +216,10 @@ static bool lex_comment(lexer *x)
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* \xNN, \uNNNN, \UNNNNNNNN at p (on the letter); returns characters used after the backslash, 0 if malformed. */

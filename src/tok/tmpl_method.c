@@ -53,14 +53,17 @@ static val m_count(dv__ev *ev, val self, const dv__args *a)
 const dv__fn_row *dv__method_find(dv__kind kind, const char *name, size_t n)
 {
     static const dv__fn_row of_dict[] = {
-        {"get", m_get, false},       {"items", m_items, false},      {"keys", m_keys, false},         {"values", m_values, false},
-        {"copy", m_copy, false},     {"update", m_refused, false},   {"pop", m_refused, false},       {"popitem", m_refused, false},
+        {"get", m_get, false},       {"items", m_items, false},
+        {"keys", m_keys, false},     {"values", m_values, false},
+        {"copy", m_copy, false},     {"update", m_refused, false},
+        {"pop", m_refused, false},   {"popitem", m_refused, false},
         {"clear", m_refused, false}, {"setdefault", m_refused, false},
     };
     static const dv__fn_row of_list[] = {
-        {"index", m_index, false},     {"count", m_count, false},    {"copy", m_copy, false},      {"append", m_refused, false},
-        {"extend", m_refused, false},  {"insert", m_refused, false}, {"pop", m_refused, false},    {"remove", m_refused, false},
-        {"reverse", m_refused, false}, {"sort", m_refused, false},   {"clear", m_refused, false},
+        {"index", m_index, false},    {"count", m_count, false},    {"copy", m_copy, false},
+        {"append", m_refused, false}, {"extend", m_refused, false}, {"insert", m_refused, false},
+        {"pop", m_refused, false},    {"remove", m_refused, false}, {"reverse", m_refused, false},
+        {"sort", m_refused, false},   {"clear", m_refused, false},
     };
     size_t n_str;
     const dv__fn_row *of_str = dv__method_rows_str(&n_str);

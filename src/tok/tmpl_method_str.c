@@ -143,7 +143,8 @@ static val m_replace(dv__ev *ev, val s, const dv__args *a)
 /* The part of s between the optional character positions start and end. */
 static val window(dv__ev *ev, val s, const dv__args *a, size_t *skipped)
 {
-    int64_t n = a->n > 1 ? (int64_t)dv__u_count(s) : 0, from = dv__arg_int(ev, a, 1, NULL, 0), to = dv__arg_int(ev, a, 2, NULL, n);
+    int64_t n = a->n > 1 ? (int64_t)dv__u_count(s) : 0, from = dv__arg_int(ev, a, 1, NULL, 0),
+            to = dv__arg_int(ev, a, 2, NULL, n);
     *skipped = 0;
     if (a->n < 2 || !dv__charge(ev, s.u.s.n / 16))
         return s;
@@ -275,7 +276,10 @@ static val class_test(dv__ev *ev, val s, unsigned every, unsigned some, unsigned
 
 static val m_isalpha(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, DV__C_ALPHA, 0, 0); }
 static val m_isdigit(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, DV__C_DIGIT, 0, 0); }
-static val m_isalnum(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, DV__C_ALPHA | DV__C_DIGIT, 0, 0); }
+static val m_isalnum(dv__ev *ev, val s, const dv__args *a)
+{
+    return class_test(ev, s, DV__C_ALPHA | DV__C_DIGIT, 0, 0);
+}
 static val m_isspace(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, DV__C_SPACE, 0, 0); }
 static val m_isupper(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, 0, DV__C_UPPER, DV__C_LOWER); }
 static val m_islower(dv__ev *ev, val s, const dv__args *a) { return class_test(ev, s, 0, DV__C_LOWER, DV__C_UPPER); }
@@ -305,6 +309,7 @@ static val m_istitle(dv__ev *ev, val s, const dv__args *a)
 
 const dv__fn_row *dv__method_rows_str(size_t *n)
 {
+    /* clang-format off */
     static const dv__fn_row rows[] = {
         {"strip", m_strip, false}, {"lstrip", m_lstrip, false}, {"rstrip", m_rstrip, false}, {"split", m_split, false},
         {"startswith", m_startswith, false}, {"endswith", m_endswith, false}, {"replace", m_replace, false},
@@ -320,6 +325,7 @@ const dv__fn_row *dv__method_rows_str(size_t *n)
         {"isupper", m_isupper, false}, {"islower", m_islower, false}, {"istitle", m_istitle, false},
         {"isascii", m_isascii, false},
     };
+    /* clang-format on */
     *n = DV_ARRAY_LEN(rows);
     return rows;
 }

@@ -306,8 +306,8 @@ static val compute(dv__ev *ev, unsigned op, val a, val b)
     }
     val undef = a.kind == V_UNDEF ? a : b;
     if (undef.kind == V_UNDEF && undef.u.s.n > 0)
-        return dv__fail(ev, DV_EINVAL, "\"%.*s\" is undefined, operator %s needs a value", (int)DV_MIN(undef.u.s.n, (size_t)80),
-                        undef.u.s.p, op_text(op, text));
+        return dv__fail(ev, DV_EINVAL, "\"%.*s\" is undefined, operator %s needs a value",
+                        (int)DV_MIN(undef.u.s.n, (size_t)80), undef.u.s.p, op_text(op, text));
     return dv__fail(ev, DV_EINVAL, "operator %s does not work between %s and %s", op_text(op, text), dv__kind_name(a),
                     dv__kind_name(b));
 }
@@ -325,7 +325,8 @@ val dv__negate(dv__ev *ev, val a, bool minus)
     if (!numeric(a))
         return dv__fail(ev, DV_EINVAL, "a sign does not work on %s", dv__kind_name(a));
     val v = a.kind == V_FLOAT ? dv__float(minus ? -a.u.f : a.u.f)
-                              : minus ? int_arithmetic(ev, '-', 0, as_int(a)) : dv__int(as_int(a));
+            : minus           ? int_arithmetic(ev, '-', 0, as_int(a))
+                              : dv__int(as_int(a));
     v.trusted = a.trusted;
     return v;
 }

@@ -17,7 +17,10 @@ static bool fail_code(dv__parser *p, int code, const char *what)
 
 bool dv__p_fail(dv__parser *p, const char *what) { return fail_code(p, DV_EFORMAT, what); }
 
-void dv__p_nomem(dv__parser *p, size_t n) { fail_code(p, dv__arena_why(&p->t->arena, n), "no memory for the template"); }
+void dv__p_nomem(dv__parser *p, size_t n)
+{
+    fail_code(p, dv__arena_why(&p->t->arena, n), "no memory for the template");
+}
 
 bool dv__p_enter(dv__parser *p)
 {
@@ -55,7 +58,10 @@ bool dv__p_take_name(dv__parser *p, const char *word)
     return hit;
 }
 
-bool dv__p_expect_op(dv__parser *p, unsigned op, const char *what) { return dv__p_take_op(p, op) || dv__p_fail(p, what); }
+bool dv__p_expect_op(dv__parser *p, unsigned op, const char *what)
+{
+    return dv__p_take_op(p, op) || dv__p_fail(p, what);
+}
 
 dv__node *dv__p_node(dv__parser *p, dv__node_kind kind)
 {
@@ -352,10 +358,22 @@ static dv__node *tag(dv__parser *p)
     static const struct {
         const char *word;
         dv__node *(*parse)(dv__parser *);
-    } rows[] = {{"if", parse_if},           {"for", parse_for},         {"set", parse_set},       {"macro", parse_macro},
-                {"call", parse_call},       {"filter", parse_filter_block}, {"with", parse_with}, {"break", parse_break},
-                {"continue", parse_continue}, {"do", parse_do},         {"include", parse_refused}, {"import", parse_refused},
-                {"from", parse_refused},    {"extends", parse_refused}, {"block", parse_refused}, {"autoescape", parse_refused}};
+    } rows[] = {{"if", parse_if},
+                {"for", parse_for},
+                {"set", parse_set},
+                {"macro", parse_macro},
+                {"call", parse_call},
+                {"filter", parse_filter_block},
+                {"with", parse_with},
+                {"break", parse_break},
+                {"continue", parse_continue},
+                {"do", parse_do},
+                {"include", parse_refused},
+                {"import", parse_refused},
+                {"from", parse_refused},
+                {"extends", parse_refused},
+                {"block", parse_refused},
+                {"autoescape", parse_refused}};
     dv__p_next(p);
     for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
         if (dv__p_is_name(p, rows[i].word)) {
@@ -383,7 +401,8 @@ static dv__node *statement(dv__parser *p)
     case TK_EXPR:
         n = dv__p_node(p, N_OUTPUT);
         dv__p_next(p);
-        if (n != NULL && ((n->a = dv__p_tuple(p)) == NULL || (p->tok->type != TK_EXPR_END && !dv__p_fail(p, "expected }}"))))
+        if (n != NULL &&
+            ((n->a = dv__p_tuple(p)) == NULL || (p->tok->type != TK_EXPR_END && !dv__p_fail(p, "expected }}"))))
             n = NULL;
         else
             dv__p_next(p);
@@ -439,7 +458,8 @@ static int parse_tokens(dv_tmpl *t, unsigned max_depth, dv_err *err)
     p->max_depth = max_depth;
     p->err = err;
     if ((t->sym_loop = dv__p_intern(p, "loop", 4)) != NULL && (t->sym_caller = dv__p_intern(p, "caller", 6)) != NULL &&
-        (t->sym_varargs = dv__p_intern(p, "varargs", 7)) != NULL && (t->sym_kwargs = dv__p_intern(p, "kwargs", 6)) != NULL)
+        (t->sym_varargs = dv__p_intern(p, "varargs", 7)) != NULL &&
+        (t->sym_kwargs = dv__p_intern(p, "kwargs", 6)) != NULL)
         block(p, &t->root, no_end);
     r = p->code;
     dv_free(p);

@@ -343,7 +343,8 @@ static dv__node *power(dv__parser *p)
 static dv__node *product(dv__parser *p)
 {
     dv__node *n = power(p);
-    while (n != NULL && (dv__p_is_op(p, '*') || dv__p_is_op(p, '/') || dv__p_is_op(p, OP_FLOORDIV) || dv__p_is_op(p, '%'))) {
+    while (n != NULL &&
+           (dv__p_is_op(p, '*') || dv__p_is_op(p, '/') || dv__p_is_op(p, OP_FLOORDIV) || dv__p_is_op(p, '%'))) {
         n = binary(p, N_BIN, p->tok->op, n);
         if (n == NULL || (n->b = power(p)) == NULL)
             return NULL;

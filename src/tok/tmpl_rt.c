@@ -276,8 +276,8 @@ val dv__arg_str(dv__ev *ev, const dv__args *a, size_t i, const char *name, const
         return *v;
     if ((v == NULL || v->kind == V_NONE) && def != NULL)
         return dv__lit(def);
-    return dv__fail(ev, DV_EINVAL, "argument %s must be a string%s%s", name != NULL ? name : "", v != NULL ? ", not " : "",
-                    v != NULL ? dv__kind_name(*v) : "");
+    return dv__fail(ev, DV_EINVAL, "argument %s must be a string%s%s", name != NULL ? name : "",
+                    v != NULL ? ", not " : "", v != NULL ? dv__kind_name(*v) : "");
 }
 
 const dv__list *dv__items(dv__ev *ev, val v, const char *who)

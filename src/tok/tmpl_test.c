@@ -14,8 +14,14 @@ static val t_float(dv__ev *ev, val v, const dv__args *a) { return dv__bool(v.kin
 static val t_callable(dv__ev *ev, val v, const dv__args *a) { return dv__bool(v.kind == V_FUNC); }
 static val t_escaped(dv__ev *ev, val v, const dv__args *a) { return dv__bool(false); }
 
-static val t_number(dv__ev *ev, val v, const dv__args *a) { return dv__bool(dv__is_num(v) || (ev->py && v.kind == V_BOOL)); }
-static val t_mapping(dv__ev *ev, val v, const dv__args *a) { return dv__bool(v.kind == V_DICT || (!ev->py && v.kind == V_LOOP)); }
+static val t_number(dv__ev *ev, val v, const dv__args *a)
+{
+    return dv__bool(dv__is_num(v) || (ev->py && v.kind == V_BOOL));
+}
+static val t_mapping(dv__ev *ev, val v, const dv__args *a)
+{
+    return dv__bool(v.kind == V_DICT || (!ev->py && v.kind == V_LOOP));
+}
 static val t_sequence(dv__ev *ev, val v, const dv__args *a)
 {
     return dv__bool(v.kind == V_STR || v.kind == V_LIST || v.kind == V_DICT);
@@ -56,7 +62,10 @@ static val divisible(dv__ev *ev, val v, int64_t by)
 
 static val t_even(dv__ev *ev, val v, const dv__args *a) { return divisible(ev, v, 2); }
 static val t_odd(dv__ev *ev, val v, const dv__args *a) { return dv__bool(!dv__truth(divisible(ev, v, 2))); }
-static val t_divisibleby(dv__ev *ev, val v, const dv__args *a) { return divisible(ev, v, dv__arg_int(ev, a, 0, "num", 0)); }
+static val t_divisibleby(dv__ev *ev, val v, const dv__args *a)
+{
+    return divisible(ev, v, dv__arg_int(ev, a, 0, "num", 0));
+}
 
 static val other(dv__ev *ev, const dv__args *a)
 {
@@ -94,6 +103,7 @@ static val t_test(dv__ev *ev, val v, const dv__args *a)
 
 const dv__fn_row *dv__test_find(const char *name, size_t n)
 {
+    /* clang-format off */
     static const dv__fn_row rows[] = {
         {"defined", t_defined, false}, {"undefined", t_undefined, false}, {"none", t_none, false}, {"boolean", t_boolean, false},
         {"true", t_true, false}, {"false", t_false, false}, {"string", t_string, false}, {"integer", t_integer, false},
@@ -105,5 +115,6 @@ const dv__fn_row *dv__test_find(const char *name, size_t n)
         {"gt", t_gt, true}, {"greaterthan", t_gt, true}, {">", t_gt, true}, {"ge", t_ge, true}, {">=", t_ge, true},
         {"in", t_in, true}, {"sameas", t_sameas, true}, {"filter", t_filter, false}, {"test", t_test, false},
     };
+    /* clang-format on */
     return dv__row_find(rows, DV_ARRAY_LEN(rows), name, n);
 }

@@ -6,7 +6,7 @@
 
 const char *dv__kind_name(val v)
 {
-    static const char *const names[] = {"undefined", "none",      "a boolean", "an integer",  "a float", "a string",
+    static const char *const names[] = {"undefined", "none",      "a boolean",   "an integer", "a float", "a string",
                                         "a list",    "a mapping", "a namespace", "a function", "a loop"};
     return v.kind < DV_ARRAY_LEN(names) ? names[v.kind] : "unknown";
 }

@@ -70,12 +70,16 @@ static inline val dv__none(void) { return (val){.kind = V_NONE, .trusted = true}
 static inline val dv__bool(bool b) { return (val){.kind = V_BOOL, .trusted = true, .u.b = b}; }
 static inline val dv__int(int64_t i) { return (val){.kind = V_INT, .trusted = true, .u.i = i}; }
 static inline val dv__float(double f) { return (val){.kind = V_FLOAT, .trusted = true, .u.f = f}; }
-static inline val dv__strn(const char *p, size_t n) { return (val){.kind = V_STR, .trusted = true, .u.s = {p, n, NULL}}; }
+static inline val dv__strn(const char *p, size_t n)
+{
+    return (val){.kind = V_STR, .trusted = true, .u.s = {p, n, NULL}};
+}
 static inline val dv__lit(const char *s) { return dv__strn(s, strlen(s)); }
 /** Bytes [from, from + n) of a string, sharing its bytes and origins. */
 static inline val dv__sub(val s, size_t from, size_t n)
 {
-    return (val){.kind = V_STR, .trusted = s.trusted, .u.s = {s.u.s.p + from, n, s.u.s.mask ? s.u.s.mask + from : NULL}};
+    return (val){
+        .kind = V_STR, .trusted = s.trusted, .u.s = {s.u.s.p + from, n, s.u.s.mask ? s.u.s.mask + from : NULL}};
 }
 
 static inline bool dv__is(val v, const char *s)

@@ -22,9 +22,9 @@
 #include <stdint.h>
 
 enum {
-    DV_TOK_MAX_VOCAB = 1 << 22,   /**< tokens of a vocabulary */
-    DV_TOK_MAX_SPECIAL = 256,     /**< bytes of a token that is matched as a whole */
-    DV_TOK_MAX_TEXT = 1 << 28     /**< bytes of one text */
+    DV_TOK_MAX_VOCAB = 1 << 22, /**< tokens of a vocabulary */
+    DV_TOK_MAX_SPECIAL = 256,   /**< bytes of a token that is matched as a whole */
+    DV_TOK_MAX_TEXT = 1 << 28   /**< bytes of one text */
 };
 
 /** The vocabulary and its rules. Immutable after dv_tok_open: any number of threads may use it at once. */
@@ -37,7 +37,7 @@ typedef enum dv_tok_type {
     DV_TOK_CONTROL = 3,
     DV_TOK_USER = 4, /**< matched as a whole before everything else */
     DV_TOK_UNUSED = 5,
-    DV_TOK_BYTE = 6  /**< "<0xNN>" of a `llama` vocabulary */
+    DV_TOK_BYTE = 6 /**< "<0xNN>" of a `llama` vocabulary */
 } dv_tok_type;
 
 /** Tokens with a role. */
@@ -153,9 +153,9 @@ enum {
 typedef struct dv_detok {
     const dv_tok *t;
     unsigned flags;
-    bool strip;    /**< the next space is the one that encoding added */
+    bool strip; /**< the next space is the one that encoding added */
     uint8_t n_held;
-    char held[4];  /**< bytes of a character whose rest has not come yet */
+    char held[4]; /**< bytes of a character whose rest has not come yet */
 } dv_detok;
 
 void dv_detok_init(dv_detok *d, const dv_tok *t, unsigned flags);

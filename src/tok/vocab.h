@@ -33,29 +33,31 @@ struct dv_tok {
     bool ignore_merges; /* bpe: a whole pre-token that is a token is taken as it is */
     uint32_t n_vocab;
     uint32_t n_sym, sym_cap;
-    dv_str *sym;        /* [n_sym] spelling; borrowed from g or from extra */
-    uint8_t *type;      /* [n_vocab] dv_tok_type */
-    uint8_t *flag;      /* [n_vocab] */
-    float *score;       /* [n_vocab], spm */
+    dv_str *sym;   /* [n_sym] spelling; borrowed from g or from extra */
+    uint8_t *type; /* [n_vocab] dv_tok_type */
+    uint8_t *flag; /* [n_vocab] */
+    float *score;  /* [n_vocab], spm */
     int32_t role[DV_TOK_ROLE_N];
 
     /* Spelling to symbol: open addressing, a slot holds symbol + 1 and the upper half of the hash. */
-    struct dv__slot { uint32_t tag, sym1; } *slot;
+    struct dv__slot {
+        uint32_t tag, sym1;
+    } * slot;
     size_t slot_mask; /* of a table that is at most half full */
-    uint64_t *power; /* [max_len + 1] powers of the hash base, for hashes of substrings */
-    size_t max_len;  /* longest spelling that text can become */
-    uint8_t *joins;  /* [256][32] spm: bit (a, b): in some token, a character ends in a and the next begins with b */
-    char *extra;     /* spellings of symbols made by joining, bpe */
+    uint64_t *power;  /* [max_len + 1] powers of the hash base, for hashes of substrings */
+    size_t max_len;   /* longest spelling that text can become */
+    uint8_t *joins;   /* [256][32] spm: bit (a, b): in some token, a character ends in a and the next begins with b */
+    char *extra;      /* spellings of symbols made by joining, bpe */
 
     int32_t byte_sym[256]; /* bpe: symbol of a byte; spm: its token, -1 if there is none */
     dv__merge *merge;
     size_t merge_mask;
 
-    uint32_t *whole;          /* tokens matched as a whole, in the order of their bytes */
-    uint32_t whole_at[257];   /* the ones that begin with byte b: whole_at[b]..whole_at[b + 1] */
+    uint32_t *whole;        /* tokens matched as a whole, in the order of their bytes */
+    uint32_t whole_at[257]; /* the ones that begin with byte b: whole_at[b]..whole_at[b + 1] */
 
-    char *piece;         /* decoded bytes of all tokens */
-    uint32_t *piece_at;  /* [n_vocab + 1] */
+    char *piece;        /* decoded bytes of all tokens */
+    uint32_t *piece_at; /* [n_vocab + 1] */
 
     char *pre_name; /* NULL: none */
     dv__pre *pre;

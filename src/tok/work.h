@@ -30,7 +30,7 @@ typedef struct dv__work {
     size_t hash_cap;
     uint32_t *cut, *cut2;
     size_t n_cut, cut_cap, cut2_cap;
-    void *match; /* pcre2_match_data */
+    void *match;   /* pcre2_match_data */
     dv_buf joined; /* the parts as one text */
     dv_buf spaced; /* spm: the text with U+2581 for spaces */
     dv_ids *out;

@@ -69,7 +69,8 @@ static void check_scores(ck *c, dv_kv_type type, uint32_t hd, uint32_t n_q, uint
     size_t ldq = hd + ck_between(c, 0, 20), n_pos = (size_t)n_groups * DV_KV_GROUP, lds = n_pos + ck_between(c, 0, 20);
     size_t n_in = (n_q - 1) * ldq + hd, n_out = (n_q - 1) * lds + n_pos;
     const uint8_t *k = make_cache(c, 0, type, true, hd, (uint32_t)n_pos, how);
-    float *q = ck_mem(c, 1, n_in * sizeof *q, 4), *got = ck_mem(c, 2, n_out * sizeof *got, 4), *want = ck_mem(c, 3, n_out * sizeof *want, 4);
+    float *q = ck_mem(c, 1, n_in * sizeof *q, 4), *got = ck_mem(c, 2, n_out * sizeof *got, 4),
+          *want = ck_mem(c, 3, n_out * sizeof *want, 4);
     ck_fill_floats(c, how == CK_BITS ? CK_NORMAL : how, q, n_in);
     ck_fill_floats(c, CK_NORMAL, want, n_out);
     memcpy(got, want, n_out * sizeof *got);
@@ -92,21 +93,25 @@ static void scores(ck *c, dv_kv_type type)
         const uint8_t *k = make_cache(c, 0, type, true, 128, 64, CK_NORMAL);
         float *q = ck_mem(c, 1, n * 128 * sizeof *q, 64), *s = ck_mem(c, 2, n * 64 * sizeof *s, 64);
         ck_fill_floats(c, CK_NORMAL, q, n * 128);
-        CK_BENCH(c, 128.0 * 64 * n, "mac", c->now->attn_scores[type](q, 128, n, 128, k, 4, s, 64), "hd 128, 64 pos, %u q", n);
+        CK_BENCH(c, 128.0 * 64 * n, "mac", c->now->attn_scores[type](q, 128, n, 128, k, 4, s, 64),
+                 "hd 128, 64 pos, %u q", n);
     }
 }
 
-static void check_values(ck *c, dv_kv_type type, uint32_t hd, uint32_t n_q, uint32_t first, uint32_t n_pos, enum ck_floats how)
+static void check_values(ck *c, dv_kv_type type, uint32_t hd, uint32_t n_q, uint32_t first, uint32_t n_pos,
+                         enum ck_floats how)
 {
     size_t ldp = n_pos + ck_between(c, 0, 20), ldo = hd + ck_between(c, 0, 20);
     size_t n_in = (n_q - 1) * ldp + n_pos, n_out = (n_q - 1) * ldo + hd;
     uint32_t page = (first + n_pos + DV_KV_GROUP - 1) / DV_KV_GROUP * DV_KV_GROUP;
     const uint8_t *v = make_cache(c, 0, type, false, hd, page, how);
-    float *p = ck_mem(c, 1, n_in * sizeof *p, 4), *got = ck_mem(c, 2, n_out * sizeof *got, 4), *want = ck_mem(c, 3, n_out * sizeof *want, 4);
+    float *p = ck_mem(c, 1, n_in * sizeof *p, 4), *got = ck_mem(c, 2, n_out * sizeof *got, 4),
+          *want = ck_mem(c, 3, n_out * sizeof *want, 4);
     ck_fill_floats(c, how == CK_BITS ? CK_NORMAL : how, p, n_in);
     ck_fill_floats(c, CK_NORMAL, want, n_out);
     memcpy(got, want, n_out * sizeof *got);
-    ck_case(c, "hd %u, n_q %u, first %u, n_pos %u, ldp %zu, ldo %zu, %s", hd, n_q, first, n_pos, ldp, ldo, ck_floats_name[how]);
+    ck_case(c, "hd %u, n_q %u, first %u, n_pos %u, ldp %zu, ldo %zu, %s", hd, n_q, first, n_pos, ldp, ldo,
+            ck_floats_name[how]);
     c->ref->attn_values[type](p, ldp, n_q, hd, v, first, n_pos, want, ldo);
     c->now->attn_values[type](p, ldp, n_q, hd, v, first, n_pos, got, ldo);
     ck_same_f32(c, "out", got, want, n_out);
@@ -126,7 +131,8 @@ static void values(ck *c, dv_kv_type type)
         float *p = ck_mem(c, 1, n * 64 * sizeof *p, 64), *out = ck_mem(c, 2, n * 128 * sizeof *out, 64);
         ck_fill_floats(c, CK_NORMAL, p, n * 64);
         memset(out, 0, n * 128 * sizeof *out);
-        CK_BENCH(c, 128.0 * 64 * n, "mac", c->now->attn_values[type](p, 64, n, 128, v, 0, 64, out, 128), "hd 128, 64 pos, %u q", n);
+        CK_BENCH(c, 128.0 * 64 * n, "mac", c->now->attn_values[type](p, 64, n, 128, v, 0, 64, out, 128),
+                 "hd 128, 64 pos, %u q", n);
     }
 }
 

@@ -42,7 +42,8 @@ static void regions_open(void)
 static void around(int i, void (*f)(int i, uint8_t *p, size_t n))
 {
     uint8_t *base = region[i].base, *end = base + CK_REGION_BYTES, *at = region[i].at, *after = at + region[i].size;
-    size_t before = DV_MIN((size_t)(at - base), (size_t)CANARY_BYTES), behind = DV_MIN((size_t)(end - after), (size_t)CANARY_BYTES);
+    size_t before = DV_MIN((size_t)(at - base), (size_t)CANARY_BYTES),
+           behind = DV_MIN((size_t)(end - after), (size_t)CANARY_BYTES);
     f(i, at - before, before);
     f(i, after, behind);
 }
@@ -191,9 +192,13 @@ void ck_same_bytes(ck *c, const char *field, const void *got, const void *want, 
 
 /* --- input --- */
 
-const char *const ck_floats_name[CK_FLOATS_N] = {"normal", "wide", "huge", "tiny", "zero", "sparse", "steps", "bits", "nan", "inf"};
+const char *const ck_floats_name[CK_FLOATS_N] = {"normal", "wide",  "huge", "tiny", "zero",
+                                                 "sparse", "steps", "bits", "nan",  "inf"};
 
-uint32_t ck_between(ck *c, uint32_t lo, uint32_t hi) { return lo + (uint32_t)dv_rng_below(&c->rng, (uint64_t)hi - lo + 1); }
+uint32_t ck_between(ck *c, uint32_t lo, uint32_t hi)
+{
+    return lo + (uint32_t)dv_rng_below(&c->rng, (uint64_t)hi - lo + 1);
+}
 
 void ck_fill_bytes(ck *c, void *p, size_t n)
 {
@@ -208,25 +213,17 @@ static float one_float(ck *c, enum ck_floats how)
     uint32_t u = (uint32_t)r;
     float f = (float)dv_rng_normal(&c->rng);
     switch (how) {
-    case CK_WIDE:
-        return ldexpf(f, (int)(r % 41) - 20);
-    case CK_HUGE:
-        return copysignf(r % 8 == 0 ? 0x1.fffffep127f : 1e38f, f);
+    case CK_WIDE: return ldexpf(f, (int)(r % 41) - 20);
+    case CK_HUGE: return copysignf(r % 8 == 0 ? 0x1.fffffep127f : 1e38f, f);
     case CK_TINY:
         u &= 0x807fffff;
         memcpy(&f, &u, sizeof f);
         return f;
-    case CK_ZERO:
-        return r % 2 ? 0.0f : -0.0f;
-    case CK_SPARSE:
-        return 0.0f;
-    case CK_STEPS:
-        return (float)(r % 65535) * 0.5f - 16383.5f;
-    case CK_BITS:
-        memcpy(&f, &u, sizeof f);
-        return f;
-    default:
-        return f;
+    case CK_ZERO: return r % 2 ? 0.0f : -0.0f;
+    case CK_SPARSE: return 0.0f;
+    case CK_STEPS: return (float)(r % 65535) * 0.5f - 16383.5f;
+    case CK_BITS: memcpy(&f, &u, sizeof f); return f;
+    default: return f;
     }
 }
 
@@ -287,15 +284,18 @@ void ck_timer_print(ck *c, ck_timer *t, double n, const char *unit, const char *
     va_end(ap);
     qsort(t->ns, RUNS, sizeof t->ns[0], by_value);
     double ns = t->ns[RUNS / 2];
-    printf("%-12s %-16s %-26s %10.1f ns  %9.4f ns/%-4s %9.2f G%s/s\n", c->level, c->name, text, ns, ns / n, unit, n / ns, unit);
+    printf("%-12s %-16s %-26s %10.1f ns  %9.4f ns/%-4s %9.2f G%s/s\n", c->level, c->name, text, ns, ns / n, unit,
+           n / ns, unit);
 }
 
 /* --- main --- */
 
 static int usage(FILE *f, int code)
 {
-    fprintf(f, "usage: checkasm [--list] [--bench] [--filter TEXT] [--level c|avx2|avx512|avx512-vnni]\n"
-               "Compares every kernel of every level of this CPU with the C reference; --bench times them too (and the C ones).\n");
+    fprintf(
+        f,
+        "usage: checkasm [--list] [--bench] [--filter TEXT] [--level c|avx2|avx512|avx512-vnni]\n"
+        "Compares every kernel of every level of this CPU with the C reference; --bench times them too (and the C ones).\n");
     return code;
 }
 
@@ -317,7 +317,8 @@ static void run_level(ck *c, unsigned flags, unsigned below)
 
 int main(int argc, char **argv)
 {
-    static const unsigned levels[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512, DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
+    static const unsigned levels[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512,
+                                      DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
     ck *c = &context;
     const char *only = NULL;
     for (int i = 1; i < argc; i++) {

@@ -60,7 +60,19 @@ void *ck_mem(ck *c, int i, size_t size, size_t align);
 void ck_canaries(ck *c);
 
 /* --- input --- */
-enum ck_floats { CK_NORMAL, CK_WIDE, CK_HUGE, CK_TINY, CK_ZERO, CK_SPARSE, CK_STEPS, CK_BITS, CK_NAN, CK_INF, CK_FLOATS_N };
+enum ck_floats {
+    CK_NORMAL,
+    CK_WIDE,
+    CK_HUGE,
+    CK_TINY,
+    CK_ZERO,
+    CK_SPARSE,
+    CK_STEPS,
+    CK_BITS,
+    CK_NAN,
+    CK_INF,
+    CK_FLOATS_N
+};
 extern const char *const ck_floats_name[CK_FLOATS_N];
 /** Fill with: normal; exponents of -20..20; near overflow; subnormal; zeros of both signs; one value; multiples of 1/2; any bits; one NaN; one infinity. */
 void ck_fill_floats(ck *c, enum ck_floats how, float *x, size_t n);
@@ -71,18 +83,18 @@ uint32_t ck_between(ck *c, uint32_t lo, uint32_t hi);
 /* --- time --- */
 
 /** Time statement `call` and print it; n elements (multiply-adds) per call. */
-#define CK_BENCH(c, n, unit, call, ...)                                     \
-    do {                                                                    \
-        if ((c)->bench) {                                                   \
-            ck_timer ck_t;                                                  \
-            for (ck_timer_start(&ck_t); ck_timer_next(&ck_t);) {            \
-                for (uint64_t ck_i = 0; ck_i < ck_t.repeat; ck_i++) {       \
-                    call;                                                   \
-                    __asm__ volatile("" ::: "memory");                      \
-                }                                                           \
-            }                                                               \
-            ck_timer_print(c, &ck_t, n, unit, __VA_ARGS__);                 \
-        }                                                                   \
+#define CK_BENCH(c, n, unit, call, ...)                               \
+    do {                                                              \
+        if ((c)->bench) {                                             \
+            ck_timer ck_t;                                            \
+            for (ck_timer_start(&ck_t); ck_timer_next(&ck_t);) {      \
+                for (uint64_t ck_i = 0; ck_i < ck_t.repeat; ck_i++) { \
+                    call;                                             \
+                    __asm__ volatile("" ::: "memory");                \
+                }                                                     \
+            }                                                         \
+            ck_timer_print(c, &ck_t, n, unit, __VA_ARGS__);           \
+        }                                                             \
     } while (0)
 
 typedef struct ck_timer {

@@ -18,8 +18,14 @@ static dv_tile *make_tile(ck *c, enum pattern how, uint32_t n_k, uint32_t sub)
     for (uint32_t i = 0; i < n_k / 2; i++)
         for (uint32_t r = 0; r < DV_TILE_ROWS; r++)
             for (int h = 0; h < 2; h++)
-                t->q[i][r][h] = how == EXTREME ? extreme16(c, -128, 127) : (int16_t)((int)dv_rng_below(&c->rng, 256) - 128);
-    ck_fill_floats(c, how == SPECIAL ? CK_BITS : how == SMALL ? CK_TINY : how == EXTREME ? CK_WIDE : CK_NORMAL, t->d[0], n_k / sub * DV_TILE_ROWS);
+                t->q[i][r][h] =
+                    how == EXTREME ? extreme16(c, -128, 127) : (int16_t)((int)dv_rng_below(&c->rng, 256) - 128);
+    ck_fill_floats(c,
+                   how == SPECIAL   ? CK_BITS
+                   : how == SMALL   ? CK_TINY
+                   : how == EXTREME ? CK_WIDE
+                                    : CK_NORMAL,
+                   t->d[0], n_k / sub * DV_TILE_ROWS);
     ck_fill_floats(c, how == SPECIAL ? CK_BITS : CK_NORMAL, t->m[0], n_k / sub * DV_TILE_ROWS);
     return t;
 }
@@ -30,7 +36,8 @@ static dv_act_block *make_blocks(ck *c, enum pattern how, uint32_t n_k, uint32_t
     memset(x, 0, n * sizeof *x);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < n_k; k++) {
-            x[i].q[k] = how == EXTREME ? extreme16(c, 32767, -32767) : (int16_t)((int)dv_rng_below(&c->rng, 65535) - 32767);
+            x[i].q[k] =
+                how == EXTREME ? extreme16(c, 32767, -32767) : (int16_t)((int)dv_rng_below(&c->rng, 65535) - 32767);
             x[i].s16[k / 16] += x[i].q[k];
             x[i].s32[k / 32] += x[i].q[k];
         }
@@ -107,7 +114,8 @@ static void gemm_of_shape(ck *c, dv_shape shape)
         const dv_act_block *x = make_blocks(c, ORDINARY, DV_SB, n);
         float *acc = ck_mem(c, 2, n * DV_TILE_ROWS * sizeof *acc, 64);
         memset(acc, 0, n * DV_TILE_ROWS * sizeof *acc);
-        CK_BENCH(c, (double)DV_TILE_ROWS * DV_SB * n, "mac", c->now->gemm[shape](t, DV_SB, x, n, acc), "32 x 256, %u columns", n);
+        CK_BENCH(c, (double)DV_TILE_ROWS * DV_SB * n, "mac", c->now->gemm[shape](t, DV_SB, x, n, acc),
+                 "32 x 256, %u columns", n);
     }
 }
 
@@ -120,12 +128,14 @@ static void gemm_of_floats(ck *c)
                 check_gemmf(c, how, n_k, n_cols);
     for (size_t i = 0; i < DV_ARRAY_LEN(bench_cols) && c->bench; i++) {
         uint32_t n = bench_cols[i];
-        float *w = ck_mem(c, 0, DV_FTILE_K * DV_TILE_ROWS * sizeof *w, 64), *x = ck_mem(c, 1, n * DV_FTILE_K * sizeof *x, 64);
+        float *w = ck_mem(c, 0, DV_FTILE_K * DV_TILE_ROWS * sizeof *w, 64),
+              *x = ck_mem(c, 1, n * DV_FTILE_K * sizeof *x, 64);
         float *acc = ck_mem(c, 2, n * DV_TILE_ROWS * sizeof *acc, 64);
         ck_fill_floats(c, CK_NORMAL, w, DV_FTILE_K * DV_TILE_ROWS);
         ck_fill_floats(c, CK_NORMAL, x, n * DV_FTILE_K);
         memset(acc, 0, n * DV_TILE_ROWS * sizeof *acc);
-        CK_BENCH(c, (double)DV_TILE_ROWS * DV_FTILE_K * n, "mac", c->now->gemmf(w, DV_FTILE_K, x, DV_FTILE_K, n, acc), "32 x 128, %u columns", n);
+        CK_BENCH(c, (double)DV_TILE_ROWS * DV_FTILE_K * n, "mac", c->now->gemmf(w, DV_FTILE_K, x, DV_FTILE_K, n, acc),
+                 "32 x 128, %u columns", n);
     }
 }
 

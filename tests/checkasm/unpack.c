@@ -3,12 +3,27 @@
 #include "../unit/kern_util.h"
 #include "checkasm.h"
 
-enum pattern { ORDINARY, ANY, ONES, ZEROS, HIGH_BITS, SCALE_MAX, SCALE_SUBNORMAL, SCALE_INF, SCALE_NAN, SCALE_ZERO, PATTERN_N };
-static const char *const pattern_name[PATTERN_N] = {"ordinary", "any bytes", "all ff", "all 0", "all 80", "max scale", "subnormal scale", "infinite scale", "NaN scale", "zero scale"};
+enum pattern {
+    ORDINARY,
+    ANY,
+    ONES,
+    ZEROS,
+    HIGH_BITS,
+    SCALE_MAX,
+    SCALE_SUBNORMAL,
+    SCALE_INF,
+    SCALE_NAN,
+    SCALE_ZERO,
+    PATTERN_N
+};
+static const char *const pattern_name[PATTERN_N] = {"ordinary",  "any bytes", "all ff",          "all 0",
+                                                    "all 80",    "max scale", "subnormal scale", "infinite scale",
+                                                    "NaN scale", "zero scale"};
 
 static void fill_row(ck *c, dv_type type, enum pattern how, uint8_t *dst, uint32_t n)
 {
-    static const uint16_t scale[PATTERN_N] = {[SCALE_MAX] = 0x7bff, [SCALE_SUBNORMAL] = 0x0201, [SCALE_INF] = 0x7c00, [SCALE_NAN] = 0x7e01};
+    static const uint16_t scale[PATTERN_N] = {
+        [SCALE_MAX] = 0x7bff, [SCALE_SUBNORMAL] = 0x0201, [SCALE_INF] = 0x7c00, [SCALE_NAN] = 0x7e01};
     const dv_type_info *info = dv_type_get(type);
     size_t bytes = n / info->block_len * info->block_bytes;
     kern_random_row(&c->rng, type, dst, n);
@@ -38,7 +53,8 @@ static const uint8_t *make_rows(ck *c, dv_type type, enum pattern how, uint32_t 
     return w;
 }
 
-static void same_scales(ck *c, const char *field, float (*got)[DV_TILE_ROWS], float (*want)[DV_TILE_ROWS], uint32_t n, uint32_t n_rows)
+static void same_scales(ck *c, const char *field, float (*got)[DV_TILE_ROWS], float (*want)[DV_TILE_ROWS], uint32_t n,
+                        uint32_t n_rows)
 {
     for (uint32_t b = 0; b < n; b++) {
         ck_same_f32(c, field, got[b], want[b], n_rows);
@@ -62,7 +78,8 @@ static void check(ck *c, dv_type type, enum pattern how, uint32_t n_rows, uint32
     for (uint32_t i = 0; i < n_k / 2; i++)
         for (uint32_t r = 0; r < DV_TILE_ROWS; r++)
             if (got->q[i][r][0] != want->q[i][r][0] || got->q[i][r][1] != want->q[i][r][1])
-                ck_fail(c, "q[%u][%u] is %d %d, not %d %d", i, r, got->q[i][r][0], got->q[i][r][1], want->q[i][r][0], want->q[i][r][1]);
+                ck_fail(c, "q[%u][%u] is %d %d, not %d %d", i, r, got->q[i][r][0], got->q[i][r][1], want->q[i][r][0],
+                        want->q[i][r][1]);
     same_scales(c, "d", got->d, want->d, n_k / sub, n_rows);
     if (shape == DV_SHAPE_32M || shape == DV_SHAPE_16M)
         same_scales(c, "m", got->m, want->m, n_k / sub, n_rows);
@@ -107,12 +124,14 @@ static void check_float_type(ck *c, dv_type type)
 {
     for (int how = 0; how <= HIGH_BITS && ck_checking(c); how++)
         for (uint32_t n_k = 1; n_k <= DV_FTILE_K; n_k += how == ORDINARY ? 1 : ck_between(c, 1, 40))
-            for (uint32_t n_rows = n_k % 5 + 1; n_rows <= DV_TILE_ROWS; n_rows += n_k % 32 == 0 ? 1 : ck_between(c, 1, 12))
+            for (uint32_t n_rows = n_k % 5 + 1; n_rows <= DV_TILE_ROWS;
+                 n_rows += n_k % 32 == 0 ? 1 : ck_between(c, 1, 12))
                 check_float(c, type, how, n_rows, n_k);
     size_t row_bytes;
     float *t = ck_mem(c, 1, DV_FTILE_K * DV_TILE_ROWS * sizeof *t, 64);
     const uint8_t *w = make_rows(c, type, ORDINARY, DV_TILE_ROWS, DV_FTILE_K, &row_bytes);
-    CK_BENCH(c, DV_TILE_ROWS * DV_FTILE_K, "el", c->now->unpackf[type](w, row_bytes, DV_TILE_ROWS, DV_FTILE_K, t), "32 x 128");
+    CK_BENCH(c, DV_TILE_ROWS * DV_FTILE_K, "el", c->now->unpackf[type](w, row_bytes, DV_TILE_ROWS, DV_FTILE_K, t),
+             "32 x 128");
 }
 
 void ck_unpack(ck *c)

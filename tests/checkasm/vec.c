@@ -17,7 +17,8 @@ static void check_rmsnorm(ck *c, uint32_t n, enum ck_floats how)
     ck_fill_floats(c, CK_NORMAL, w, n);
     if (in_place)
         memcpy(got, x, n * sizeof *x);
-    ck_case(c, "n %u, %s weights, %s, %s", n, weights ? "with" : "no", in_place ? "in place" : "to other", ck_floats_name[how]);
+    ck_case(c, "n %u, %s weights, %s, %s", n, weights ? "with" : "no", in_place ? "in place" : "to other",
+            ck_floats_name[how]);
     c->ref->rmsnorm(x, weights ? w : NULL, n, 1e-5f, want);
     c->now->rmsnorm(in_place ? got : x, weights ? w : NULL, n, 1e-5f, got);
     ck_same_f32(c, "y", got, want, n);
@@ -29,7 +30,8 @@ static void rmsnorm(ck *c)
     for (int how = 0; how < CK_FLOATS_N && ck_checking(c); how++)
         for (uint32_t i = 1; i <= 120; i++)
             check_rmsnorm(c, some_n(c, i), how);
-    float *x = ck_mem(c, 0, BENCH_N * sizeof *x, 64), *w = ck_mem(c, 1, BENCH_N * sizeof *x, 64), *y = ck_mem(c, 2, BENCH_N * sizeof *x, 64);
+    float *x = ck_mem(c, 0, BENCH_N * sizeof *x, 64), *w = ck_mem(c, 1, BENCH_N * sizeof *x, 64),
+          *y = ck_mem(c, 2, BENCH_N * sizeof *x, 64);
     ck_fill_floats(c, CK_NORMAL, x, BENCH_N);
     ck_fill_floats(c, CK_NORMAL, w, BENCH_N);
     CK_BENCH(c, BENCH_N, "el", c->now->rmsnorm(x, w, BENCH_N, 1e-5f, y), "%d", BENCH_N);
@@ -60,15 +62,18 @@ static void glu(ck *c, dv_glu_fn ref, dv_glu_fn now)
             check_glu(c, ref, now, some_n(c, i), how);
         check_glu(c, ref, now, 200000, how);
     }
-    float *g = ck_mem(c, 0, BENCH_N * sizeof *g, 64), *u = ck_mem(c, 1, BENCH_N * sizeof *g, 64), *y = ck_mem(c, 2, BENCH_N * sizeof *g, 64);
+    float *g = ck_mem(c, 0, BENCH_N * sizeof *g, 64), *u = ck_mem(c, 1, BENCH_N * sizeof *g, 64),
+          *y = ck_mem(c, 2, BENCH_N * sizeof *g, 64);
     ck_fill_floats(c, CK_NORMAL, g, BENCH_N);
     ck_fill_floats(c, CK_NORMAL, u, BENCH_N);
     CK_BENCH(c, BENCH_N, "el", now(g, u, BENCH_N, y), "%d", BENCH_N);
 }
 
-static void check_add(ck *c, dv_add_fn ref, dv_add_fn now, dv_axpy_fn ref_a, dv_axpy_fn now_a, uint32_t n, enum ck_floats how)
+static void check_add(ck *c, dv_add_fn ref, dv_add_fn now, dv_axpy_fn ref_a, dv_axpy_fn now_a, uint32_t n,
+                      enum ck_floats how)
 {
-    float *x = ck_mem(c, 0, n * sizeof *x, 4), *got = ck_mem(c, 1, n * sizeof *got, 4), *want = ck_mem(c, 2, n * sizeof *want, 4), a;
+    float *x = ck_mem(c, 0, n * sizeof *x, 4), *got = ck_mem(c, 1, n * sizeof *got, 4),
+          *want = ck_mem(c, 2, n * sizeof *want, 4), a;
     ck_fill_floats(c, how, x, n);
     ck_fill_floats(c, CK_NORMAL, want, n);
     ck_fill_floats(c, CK_NORMAL, &a, 1);
@@ -102,7 +107,8 @@ static void add(ck *c, dv_add_fn ref, dv_add_fn now, dv_axpy_fn ref_a, dv_axpy_f
 
 static void check_rope(ck *c, dv_rope_fn ref, dv_rope_fn now, uint32_t n_rot, enum ck_floats how)
 {
-    float *cs = ck_mem(c, 0, n_rot * sizeof *cs, 4), *got = ck_mem(c, 1, n_rot * sizeof *got, 4), *want = ck_mem(c, 2, n_rot * sizeof *want, 4);
+    float *cs = ck_mem(c, 0, n_rot * sizeof *cs, 4), *got = ck_mem(c, 1, n_rot * sizeof *got, 4),
+          *want = ck_mem(c, 2, n_rot * sizeof *want, 4);
     ck_fill_floats(c, CK_NORMAL, cs, n_rot);
     ck_fill_floats(c, how, want, n_rot);
     memcpy(got, want, n_rot * sizeof *got);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Opens bytes as a GGUF file and touches everything that the directory hands out. */
-#include "base/mem.h"
 #include "gguf/gguf.h"
+#include "base/mem.h"
 #include "target.h"
 
 #include <string.h>

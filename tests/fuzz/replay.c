@@ -32,7 +32,7 @@ static int run_one(const char *path, const uint8_t *data, size_t n, uint64_t fai
     if (dv_mem_used(DV_MEM_CAT_N) == used)
         return 0;
     fprintf(stderr, "%s: %zu bytes stay allocated (allocation %llu failing)\n", path, dv_mem_used(DV_MEM_CAT_N) - used,
-        (unsigned long long)fail_after);
+            (unsigned long long)fail_after);
     return 1;
 }
 

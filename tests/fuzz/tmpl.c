@@ -32,7 +32,12 @@ static void check_spans(const dv_buf *out, const dv_spans *spans)
 
 static void render(const dv_tmpl *t, const dv_value *ctx, dv_tmpl_dialect dialect)
 {
-    const dv_tmpl_opts opts = {.max_steps = 20000, .max_output = 1 << 16, .max_memory = 4 << 20, .max_depth = 150, .dialect = dialect, .now = 1700000000};
+    const dv_tmpl_opts opts = {.max_steps = 20000,
+                               .max_output = 1 << 16,
+                               .max_memory = 4 << 20,
+                               .max_depth = 150,
+                               .dialect = dialect,
+                               .now = 1700000000};
     dv_buf out;
     dv_spans spans = {0};
     dv_err err = {0};
@@ -69,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size >= 2 && memcmp(src, "#J", 2) == 0) {
         int r = dv_value_from_json(&ctx, &a, src + 2, size - 2, 1 << 16, 20, &err);
         DV_FUZZ_CHECK(r == err.code && (r == 0) == (ctx != NULL));
-    } else if (dv_tmpl_parse(&t, src, size, &limits, &err) == 0 && dv_value_from_json(&ctx, &a, context, sizeof context - 1, 0, 0, &err) == 0) {
+    } else if (dv_tmpl_parse(&t, src, size, &limits, &err) == 0 &&
+               dv_value_from_json(&ctx, &a, context, sizeof context - 1, 0, 0, &err) == 0) {
         if (!writes_marks(src, size)) {
             render(t, ctx, DV_TMPL_HF);
             render(t, ctx, DV_TMPL_PYTHON);

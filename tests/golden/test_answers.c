@@ -62,8 +62,10 @@ static void check_answers(void **state)
         fail_msg("answers.json: %s, line %d", e.text, e.line);
     size_t i;
     int bad = 0;
-    json_array_foreach(rows, i, row) {
-        const char *question = json_string_value(json_object_get(row, "question")), *want = json_string_value(json_object_get(row, "answer"));
+    json_array_foreach(rows, i, row)
+    {
+        const char *question = json_string_value(json_object_get(row, "question")),
+                   *want = json_string_value(json_object_get(row, "answer"));
         answer a;
         ask(engine, question, &a);
         if (strcmp(a.text, want) != 0) {

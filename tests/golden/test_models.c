@@ -34,13 +34,17 @@ static void make_model(const char *path, const json_t *shape, const json_t *file
     dv_err err = {0};
     uint64_t hash = 0;
     char hex[17];
-    synth_options o = {.shape = json_string_value(json_object_get(shape, "shape")), .quant = json_string_value(json_object_get(file, "quant")),
-                       .seed = (uint64_t)json_integer_value(json_object_get(shape, "seed")), .threads = 2};
+    synth_options o = {.shape = json_string_value(json_object_get(shape, "shape")),
+                       .quant = json_string_value(json_object_get(file, "quant")),
+                       .seed = (uint64_t)json_integer_value(json_object_get(shape, "seed")),
+                       .threads = 2};
     if (synth_write(path, &o, &err) || synth_hash(path, &hash, &err))
         fail_msg("%s", err.msg);
     snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)hash);
     if (strcmp(hex, json_string_value(json_object_get(file, "fnv1a"))) != 0)
-        fail_msg("%s %s: synth-gguf writes another file than the golden values are for; run tests/golden/models/generate.sh", o.shape, o.quant);
+        fail_msg(
+            "%s %s: synth-gguf writes another file than the golden values are for; run tests/golden/models/generate.sh",
+            o.shape, o.quant);
 }
 
 static void predict(dv_engine *engine, const json_t *prompt, float *logprobs)
@@ -52,7 +56,8 @@ static void predict(dv_engine *engine, const json_t *prompt, float *logprobs)
     assert_true(n > 0 && n <= MAX_PROMPT);
     for (size_t i = 0; i < n; i++)
         ids[i] = (uint32_t)json_integer_value(json_array_get(prompt, i));
-    if (dv_session_open(&s, engine, NULL, &err) || dv_session_append(s, ids, n, NULL, NULL, &err) || dv_session_logprobs(s, logprobs, &err))
+    if (dv_session_open(&s, engine, NULL, &err) || dv_session_append(s, ids, n, NULL, NULL, &err) ||
+        dv_session_logprobs(s, logprobs, &err))
         fail_msg("%s", err.msg);
     dv_session_close(&s);
 }
@@ -64,7 +69,8 @@ static double distance(const json_t *prediction, const float *logprobs)
     size_t n = json_array_size(ids);
     assert_true(n > 0 && n == json_array_size(exact));
     for (size_t i = 0; i < n; i++) {
-        double d = (double)logprobs[json_integer_value(json_array_get(ids, i))] - json_real_value(json_array_get(exact, i));
+        double d =
+            (double)logprobs[json_integer_value(json_array_get(ids, i))] - json_real_value(json_array_get(exact, i));
         sum += d * d;
     }
     return sqrt(sum / (double)n);
@@ -94,8 +100,10 @@ static int check_file(const json_t *shape, const json_t *file)
         bool ok = d <= limit;
         bad += !ok;
         if (!ok || getenv("DV_GOLDEN_VERBOSE"))
-            print_message("%s %s after %zu tokens: distance %.3e, limit %.3e%s\n", json_string_value(json_object_get(shape, "shape")),
-                          json_string_value(json_object_get(file, "quant")), json_array_size(prompt), d, limit, ok ? "" : ": TOO FAR");
+            print_message("%s %s after %zu tokens: distance %.3e, limit %.3e%s\n",
+                          json_string_value(json_object_get(shape, "shape")),
+                          json_string_value(json_object_get(file, "quant")), json_array_size(prompt), d, limit,
+                          ok ? "" : ": TOO FAR");
     }
     dv_engine_close(&engine);
     unlink(path);
@@ -107,19 +115,22 @@ static void check_shape(void **state)
     json_t *shape = load(*state), *file;
     size_t i;
     int bad = 0;
-    json_array_foreach(json_object_get(shape, "files"), i, file)
-        bad += check_file(shape, file);
+    json_array_foreach(json_object_get(shape, "files"), i, file) bad += check_file(shape, file);
     json_decref(shape);
     assert_int_equal(bad, 0);
 }
 
-#define SHAPE(name) {"log-probabilities of " name, check_shape, NULL, NULL, (void *)(uintptr_t)(name)}
+#define SHAPE(name)                                                                      \
+    {                                                                                    \
+        "log-probabilities of " name, check_shape, NULL, NULL, (void *)(uintptr_t)(name) \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SHAPE("tiny-llama"), SHAPE("tiny-llama-rope-freqs"), SHAPE("tiny-mistral"), SHAPE("tiny-qwen2"), SHAPE("tiny-qwen3"),
-        SHAPE("tiny-qwen3moe"), SHAPE("tiny-phi3"), SHAPE("tiny-phi3-long"), SHAPE("tiny-gemma3"),
+        SHAPE("tiny-llama"),  SHAPE("tiny-llama-rope-freqs"), SHAPE("tiny-mistral"), SHAPE("tiny-qwen2"),
+        SHAPE("tiny-qwen3"),  SHAPE("tiny-qwen3moe"),         SHAPE("tiny-phi3"),    SHAPE("tiny-phi3-long"),
+        SHAPE("tiny-gemma3"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

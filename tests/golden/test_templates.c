@@ -50,7 +50,8 @@ static dv_value *context_of(dv_arena *a, json_t *j)
     return v;
 }
 
-static int render(const char *src, size_t len, const dv_value *context, dv_tmpl_dialect dialect, int64_t now, dv_buf *out, dv_err *err)
+static int render(const char *src, size_t len, const dv_value *context, dv_tmpl_dialect dialect, int64_t now,
+                  dv_buf *out, dv_err *err)
 {
     dv_tmpl *t = NULL;
     dv_tmpl_opts opts = {.dialect = dialect, .now = now};
@@ -62,7 +63,8 @@ static int render(const char *src, size_t len, const dv_value *context, dv_tmpl_
 }
 
 /* want: a string; an object {"refused": message}; null: nothing is checked. Returns 1 if it was wrong. */
-static int check(const char *what, const char *src, size_t len, const dv_value *context, dv_tmpl_dialect dialect, int64_t now, json_t *want)
+static int check(const char *what, const char *src, size_t len, const dv_value *context, dv_tmpl_dialect dialect,
+                 int64_t now, json_t *want)
 {
     dv_buf out;
     dv_err err = {0};
@@ -73,10 +75,12 @@ static int check(const char *what, const char *src, size_t len, const dv_value *
         size_t n = json_string_length(want);
         wrong = r != 0 || out.len != n || memcmp(dv_buf_str(&out), json_string_value(want), n) != 0;
     } else if (json_is_object(want)) {
-        wrong = r == 0 || (r == DV_ETEMPLATE && strcmp(err.msg, json_string_value(json_object_get(want, "refused"))) != 0);
+        wrong =
+            r == 0 || (r == DV_ETEMPLATE && strcmp(err.msg, json_string_value(json_object_get(want, "refused"))) != 0);
     }
     if (wrong)
-        print_error("%s\n  want %s\n  got  %s\n", what, json_is_string(want) ? json_string_value(want) : "(an error)", r == 0 ? dv_buf_str(&out) : err.msg);
+        print_error("%s\n  want %s\n  got  %s\n", what, json_is_string(want) ? json_string_value(want) : "(an error)",
+                    r == 0 ? dv_buf_str(&out) : err.msg);
     dv_buf_fini(&out);
     return wrong;
 }
@@ -89,12 +93,14 @@ static void templates_equal_the_reference(void **state)
     const char *name;
     size_t i, n = 0;
     int wrong = 0;
-    json_object_foreach (expected, name, want) {
+    json_object_foreach(expected, name, want)
+    {
         char path[256];
         dv_buf src;
         snprintf(path, sizeof path, "%s.jinja", name);
         load_text(&src, path);
-        json_array_foreach (json_object_get(file, "conversations"), i, c) {
+        json_array_foreach(json_object_get(file, "conversations"), i, c)
+        {
             dv_arena a;
             char what[512];
             const char *conv = json_string_value(json_object_get(c, "name"));
@@ -102,7 +108,8 @@ static void templates_equal_the_reference(void **state)
             json_object_update(context, json_object_get(file, "tokens"));
             dv_arena_init(&a, DV_MEM_TOK, 0);
             snprintf(what, sizeof what, "%s / %s", name, conv);
-            wrong += check(what, dv_buf_str(&src), src.len, context_of(&a, context), DV_TMPL_HF, now, json_object_get(want, conv));
+            wrong += check(what, dv_buf_str(&src), src.len, context_of(&a, context), DV_TMPL_HF, now,
+                           json_object_get(want, conv));
             dv_arena_fini(&a);
             n++;
         }
@@ -125,7 +132,8 @@ static void snippets_equal(const char *expected_name, dv_tmpl_dialect dialect)
     dv_arena_init(&a, DV_MEM_TOK, 0);
     dv_value *context = context_of(&a, json_object_get(file, "context"));
     assert_int_equal(json_array_size(snippets), json_array_size(expected));
-    json_array_foreach (snippets, i, s) {
+    json_array_foreach(snippets, i, s)
+    {
         json_t *want = json_array_get(expected, i);
         n += json_is_string(want);
         wrong += check(json_string_value(s), json_string_value(s), json_string_length(s), context, dialect, now, want);

@@ -35,7 +35,8 @@ static int render(json_t *j, dv_arena *a, dv_buf *out, dv_spans *spans, dv_err *
     dv_tmpl *t = NULL;
     int r = context != NULL ? context_of(&ctx, a, context, err) : 0;
     if (r == 0)
-        r = dv_tmpl_parse(&t, json_string_value(src) != NULL ? json_string_value(src) : "", json_string_length(src), NULL, err);
+        r = dv_tmpl_parse(&t, json_string_value(src) != NULL ? json_string_value(src) : "", json_string_length(src),
+                          NULL, err);
     if (r == 0)
         r = dv_tmpl_render(t, ctx, &opts, out, spans, err);
     dv_tmpl_free(&t);
@@ -61,7 +62,8 @@ static void answer(json_t *j)
         dv_buf_json_str(&line, dv_buf_str(&out), out.len);
         dv_buf_adds(&line, ",\"spans\":[");
         for (size_t i = 0; i < spans.n; i++)
-            dv_buf_printf(&line, "%s[%zu,%s]", i > 0 ? "," : "", spans.at[i].len, spans.at[i].trusted ? "true" : "false");
+            dv_buf_printf(&line, "%s[%zu,%s]", i > 0 ? "," : "", spans.at[i].len,
+                          spans.at[i].trusted ? "true" : "false");
         dv_buf_adds(&line, "]}");
     }
     puts(dv_buf_str(&line));

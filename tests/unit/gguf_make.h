@@ -49,8 +49,8 @@ static inline void mk_kv_u32(dv_buf *b, const char *key, uint32_t v)
     mk_u32(b, v);
 }
 
-static inline void mk_tensor(
-    dv_buf *b, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne, uint64_t offset)
+static inline void mk_tensor(dv_buf *b, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne,
+                             uint64_t offset)
 {
     mk_str(b, name);
     mk_u32(b, n_dims);

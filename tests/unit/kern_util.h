@@ -10,14 +10,15 @@
 #include <string.h>
 
 static const dv_type kern_types[] = {
-    DV_TYPE_F32, DV_TYPE_F16, DV_TYPE_BF16, DV_TYPE_Q4_0, DV_TYPE_Q4_1, DV_TYPE_Q5_0, DV_TYPE_Q5_1, DV_TYPE_Q8_0,
+    DV_TYPE_F32,  DV_TYPE_F16,  DV_TYPE_BF16, DV_TYPE_Q4_0, DV_TYPE_Q4_1, DV_TYPE_Q5_0,   DV_TYPE_Q5_1,   DV_TYPE_Q8_0,
     DV_TYPE_Q2_K, DV_TYPE_Q3_K, DV_TYPE_Q4_K, DV_TYPE_Q5_K, DV_TYPE_Q6_K, DV_TYPE_IQ4_NL, DV_TYPE_IQ4_XS,
 };
 
 /** Masks of the levels from C to the best this machine has; returns how many. */
 static inline unsigned kern_levels(unsigned level[4])
 {
-    static const unsigned all[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512, DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
+    static const unsigned all[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512,
+                                   DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
     unsigned n = 0, have = dv_cpu_detect();
     for (unsigned i = 0; i < DV_ARRAY_LEN(all); i++)
         if ((all[i] & have) == all[i])

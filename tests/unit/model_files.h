@@ -56,18 +56,21 @@ static inline void mf_remove_all(void)
 /* What to change in a copy: a metadata pair to leave out or to set, a tensor to leave out, rename, reshape or retype. */
 typedef struct mf_change {
     const char *drop_key;
-    const char *set_u32;    /* key */
+    const char *set_u32; /* key */
     uint32_t u32;
-    const char *set_f32;    /* key */
+    const char *set_f32; /* key */
     float f32;
-    const char *set_str;    /* key */
+    const char *set_str; /* key */
     const char *str;
-    const char *tensor;     /* name */
-    const char *rename;     /* NULL: leave it out unless reshaped */
-    uint64_t ne0, ne1;      /* 0: as it is */
+    const char *tensor; /* name */
+    const char *rename; /* NULL: leave it out unless reshaped */
+    uint64_t ne0, ne1;  /* 0: as it is */
 } mf_change;
 
-static inline bool mf_is(dv_str s, const char *text) { return text != NULL && strlen(text) == s.n && memcmp(s.p, text, s.n) == 0; }
+static inline bool mf_is(dv_str s, const char *text)
+{
+    return text != NULL && strlen(text) == s.n && memcmp(s.p, text, s.n) == 0;
+}
 
 /* A copy of a model with a change; tensor data of a changed shape is zero. */
 static inline mf_path mf_changed(const char *from, const mf_change *c)

@@ -51,7 +51,17 @@ static void err_cuts_at_a_character(void **state)
 static void utf8_refuses_what_rfc3629_refuses(void **state)
 {
     (void)state;
-    static const char *bad[] = {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe2\x82", "\xc3("};
+    static const char *bad[] = {"\x80",
+                                "\xc0\xaf",
+                                "\xc1\xbf",
+                                "\xe0\x9f\xbf",
+                                "\xed\xa0\x80",
+                                "\xf0\x8f\xbf\xbf",
+                                "\xf4\x90\x80\x80",
+                                "\xf5\x80\x80\x80",
+                                "\xff",
+                                "\xe2\x82",
+                                "\xc3("};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
         assert_false(dv_utf8_valid(bad[i], strlen(bad[i])));
     for (uint32_t cp = 0; cp <= 0x10ffff; cp++) {
@@ -75,9 +85,15 @@ static void text_for_people_is_escaped(void **state)
     } rows[] = {
         {"plain \xc3\xa4 \xf0\x9f\xa6\x99", "plain \xc3\xa4 \xf0\x9f\xa6\x99"},
         {"\x1b[2J\n\x7f", "\\x1b[2J\\x0a\\x7f"},
-        {"\xc2\x9b" "2J", "\\xc2\\x9b2J"},                               /* CSI in one character */
-        {"a\xe2\x80\xae" "b", "a\\xe2\\x80\\xaeb"},                       /* right-to-left override */
-        {"a\xe2\x80\xa8" "b\xe2\x81\xa6", "a\\xe2\\x80\\xa8b\\xe2\\x81\\xa6"},
+        {"\xc2\x9b"
+         "2J",
+         "\\xc2\\x9b2J"}, /* CSI in one character */
+        {"a\xe2\x80\xae"
+         "b",
+         "a\\xe2\\x80\\xaeb"}, /* right-to-left override */
+        {"a\xe2\x80\xa8"
+         "b\xe2\x81\xa6",
+         "a\\xe2\\x80\\xa8b\\xe2\\x81\\xa6"},
         {"\xff\xe2\x80", "\\xff\\xe2\\x80"},
     };
     for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
@@ -192,7 +208,8 @@ static void rng_is_fixed(void **state)
     (void)state;
     dv_rng r;
     dv_rng_seed(&r, 0);
-    assert_true(dv_rng_u64(&r) == 0x99ec5f36cb75f2b4u); /* xoshiro256** after SplitMix64(0), as published implementations give */
+    assert_true(dv_rng_u64(&r) ==
+                0x99ec5f36cb75f2b4u); /* xoshiro256** after SplitMix64(0), as published implementations give */
     double sum = 0, sq = 0;
     for (int i = 0; i < 100000; i++) {
         double v = dv_rng_normal(&r);
@@ -205,11 +222,13 @@ static void rng_is_fixed(void **state)
 
 int main(void)
 {
+    /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_keeps_first_and_escapes), cmocka_unit_test(err_cuts_at_a_character),
         cmocka_unit_test(utf8_refuses_what_rfc3629_refuses), cmocka_unit_test(buf_limit_and_json), cmocka_unit_test(text_for_people_is_escaped),
         cmocka_unit_test(mem_counts_and_fails_on_demand), cmocka_unit_test(arena_limit),
         cmocka_unit_test(pool_runs_every_part_once), cmocka_unit_test(rng_is_fixed),
     };
+    /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,8 +10,9 @@
 
 enum { N_PROMPT = 90 }; /* more than a KV page and a query block, no multiple of anything */
 
-static const char *const shapes[] = {"tiny-llama",   "tiny-llama-rope-freqs", "tiny-mistral",  "tiny-qwen2",   "tiny-qwen3",
-                                     "tiny-qwen3moe", "tiny-phi3",             "tiny-phi3-long", "tiny-gemma3"};
+static const char *const shapes[] = {"tiny-llama", "tiny-llama-rope-freqs", "tiny-mistral", "tiny-qwen2",
+                                     "tiny-qwen3", "tiny-qwen3moe",         "tiny-phi3",    "tiny-phi3-long",
+                                     "tiny-gemma3"};
 
 static dv_engine *open_engine(const char *path, dv_engine_options o)
 {
@@ -68,8 +69,11 @@ static void same_bits_whatever_the_way(void **state)
         dv_engine_options o;
         size_t piece;
     } ways[] = {
-        {{.threads = 1, .ctx = 128}, 1},  {{.threads = 3, .ctx = 256}, 7},           {{.threads = 2, .ctx = 128, .batch = 16}, 90},
-        {{.threads = 1, .ctx = 128}, 64}, {{.threads = 2, .ctx = 128, .batch = 1}, 90},
+        {{.threads = 1, .ctx = 128}, 1},
+        {{.threads = 3, .ctx = 256}, 7},
+        {{.threads = 2, .ctx = 128, .batch = 16}, 90},
+        {{.threads = 1, .ctx = 128}, 64},
+        {{.threads = 2, .ctx = 128, .batch = 1}, 90},
     };
     for (size_t m = 0; m < sizeof shapes / sizeof *shapes; m++) {
         mf_path p = mf_model(shapes[m], m % 2 ? "Q4_K_M" : "Q8_0");

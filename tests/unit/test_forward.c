@@ -22,8 +22,8 @@ static void rig_open(rig *r, const char *path, dv_kv_type type)
     dv_err err = {0};
     *r = (rig){0};
     dv_kern_init(&r->kern, dv_cpu_detect());
-    if (dv_gguf_open(&r->g, path, &err) != 0 || dv_model_open(&r->m, r->g, CTX, &err) != 0 || dv_pool_open(&r->pool, 2, &err) != 0 ||
-        dv_forward_open(&r->f, r->m, &r->kern, r->pool, 128, CTX, &err) != 0 ||
+    if (dv_gguf_open(&r->g, path, &err) != 0 || dv_model_open(&r->m, r->g, CTX, &err) != 0 ||
+        dv_pool_open(&r->pool, 2, &err) != 0 || dv_forward_open(&r->f, r->m, &r->kern, r->pool, 128, CTX, &err) != 0 ||
         dv_kv_init(&r->kv, type, r->m->hp.n_layer, r->m->hp.n_head_kv, r->m->hp.hd_k, r->m->hp.hd_v, &err) != 0)
         fail_msg("%s", err.msg);
     for (int i = 0; i < N_SEQ; i++)

@@ -68,7 +68,8 @@ static dv_sampling greedy(void)
 
 static dv_generate_result generate(dv_session *s, talk *t, uint32_t max_tokens, const char *const *stop, size_t n_stop)
 {
-    dv_generate_options o = {.max_tokens = max_tokens, .stop = stop, .n_stop = n_stop, .on_text = on_text, .on_token = on_token, .arg = t};
+    dv_generate_options o = {
+        .max_tokens = max_tokens, .stop = stop, .n_stop = n_stop, .on_text = on_text, .on_token = on_token, .arg = t};
     dv_generate_result r;
     dv_err err = {0};
     if (dv_session_generate(s, &o, &r, &err) != 0)
@@ -251,8 +252,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_end),           cmocka_unit_test(test_length_goes_on), cmocka_unit_test(test_stop_string),
-        cmocka_unit_test(test_context),       cmocka_unit_test(test_cancel),         cmocka_unit_test(test_held_text_comes_at_the_end),
+        cmocka_unit_test(test_end),           cmocka_unit_test(test_length_goes_on),
+        cmocka_unit_test(test_stop_string),   cmocka_unit_test(test_context),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_held_text_comes_at_the_end),
         cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("generate", tests, open_model, close_model);

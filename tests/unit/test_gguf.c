@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* clang-format off */
 static const uint64_t extremes[] = {
     0, 1, 2, 127, 255, 256, 65535, 65536, (1u << 31) - 1, 1u << 31, (1u << 31) + 1, UINT32_MAX, UINT64_C(1) << 32,
     (UINT64_C(1) << 32) + 1, UINT64_C(1) << 60, UINT64_C(1) << 61, UINT64_C(1) << 62, INT64_MAX, UINT64_C(1) << 63,
     (UINT64_C(1) << 63) + 1, UINT64_MAX - 8, UINT64_MAX - 1, UINT64_MAX,
 };
+/* clang-format on */
 
 static void good_file_reads_back(void **state)
 {
@@ -69,8 +71,13 @@ static void header_is_checked(void **state)
     static const struct {
         uint32_t version;
         const char *say;
-    } bad[] = {{0, "version 0"}, {1, "version 1"}, {4, "version 4"}, {0x03000000, "big-endian"},
-        {0x02000000, "big-endian"}, {0x00030000, "big-endian"}, {UINT32_MAX, "version 4294967295"}};
+    } bad[] = {{0, "version 0"},
+               {1, "version 1"},
+               {4, "version 4"},
+               {0x03000000, "big-endian"},
+               {0x02000000, "big-endian"},
+               {0x00030000, "big-endian"},
+               {UINT32_MAX, "version 4294967295"}};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         mk_head(&b, bad[i].version, 0, 0);
         mk_refused(&b, DV_EUNSUPPORTED, bad[i].say);
@@ -321,8 +328,10 @@ static void siphash_vectors(void **state)
     static const struct {
         const char *text;
         uint64_t hash;
-    } want[] = {{"a", 0x407448d2b89b1813}, {"llama", 0xb29c632a0db2cff7}, {"12345678", 0x3489982430560a87},
-        {"general.alignment", 0xfa9898965a74d31c}};
+    } want[] = {{"a", 0x407448d2b89b1813},
+                {"llama", 0xb29c632a0db2cff7},
+                {"12345678", 0x3489982430560a87},
+                {"general.alignment", 0xfa9898965a74d31c}};
     for (size_t i = 0; i < DV_ARRAY_LEN(want); i++)
         assert_true(dv__siphash13(key, want[i].text, strlen(want[i].text)) == want[i].hash);
     char bytes[63];
@@ -420,10 +429,13 @@ static void get_checks_type_and_range(void **state)
         const char *key;
         int code;
         const char *say;
-    } bad[] = {{"n", DV_EFORMAT, "key \"n\" is 0, not in 1 to 64"}, {"neg", DV_EFORMAT, "-5, not in 1"},
-        {"big", DV_EFORMAT, "4294967297, not in"}, {"nan", DV_EFORMAT, "of type f32, an integer is expected"},
-        {"s", DV_EFORMAT, "of type string"}, {"arr", DV_EFORMAT, "is an array"},
-        {"none", DV_ENOENT, "\"none\" is missing"}};
+    } bad[] = {{"n", DV_EFORMAT, "key \"n\" is 0, not in 1 to 64"},
+               {"neg", DV_EFORMAT, "-5, not in 1"},
+               {"big", DV_EFORMAT, "4294967297, not in"},
+               {"nan", DV_EFORMAT, "of type f32, an integer is expected"},
+               {"s", DV_EFORMAT, "of type string"},
+               {"arr", DV_EFORMAT, "is an array"},
+               {"none", DV_ENOENT, "\"none\" is missing"}};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         dv_err err = {0};
         assert_int_equal(dv_gguf_get_u32(g, bad[i].key, 1, 64, &u, &err), bad[i].code);

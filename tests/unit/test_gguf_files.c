@@ -214,10 +214,12 @@ static void writer_refuses_misuse(void **state)
 {
     (void)state;
     static const uint64_t four[] = {4}, bad[] = {33}, zero[] = {0}, huge[] = {UINT64_C(1) << 62, 4};
+    /* clang-format off */
     static const char *const say[] = {"given twice", "given twice", "key of 0 bytes", "impossible shape",
         "impossible shape", "impossible shape", "impossible shape", "impossible shape", "after the first tensor data",
         "after the first tensor data", "more than the tensors have", "16 of its 16 bytes", "cannot be written",
         "tensor of 0 bytes"};
+    /* clang-format on */
     for (size_t i = 0; i < DV_ARRAY_LEN(say); i++) {
         const char *path = in_folder("misuse.gguf");
         dv_err err = {0};

@@ -133,9 +133,9 @@ static void data_lie_in_the_file(void **state)
     refused((const row[]){{"t", F32, 1, {1}, UINT64_MAX}}, 1, 64, "alignment");
     /* Sums of sizes that wrap: sizes near 2^63 in two tensors, and with padding. */
     refused((const row[]){{"a", F32, 1, {(UINT64_C(1) << 61) - 1}, 0}, {"b", F32, 1, {(UINT64_C(1) << 61) - 1}, 32}}, 2,
-        64, "end beyond");
-    refused(
-        (const row[]){{"a", F32, 1, {UINT64_C(0x3ffffffffffffff8)}, 0}, {"b", F32, 1, {24}, 32}}, 2, 64, "end beyond");
+            64, "end beyond");
+    refused((const row[]){{"a", F32, 1, {UINT64_C(0x3ffffffffffffff8)}, 0}, {"b", F32, 1, {24}, 32}}, 2, 64,
+            "end beyond");
 }
 
 static void no_data_at_all(void **state)
@@ -156,8 +156,8 @@ static void data_do_not_overlap(void **state)
     refused((const row[]){{"a", F32, 1, {9}, 0}, {"b", F32, 1, {1}, 32}}, 2, 64, "overlap");
     refused((const row[]){{"b", F32, 1, {1}, 32}, {"a", F32, 1, {9}, 0}}, 2, 64, "overlap");
     refused((const row[]){{"a", F32, 1, {24}, 0}, {"b", F32, 1, {1}, 32}, {"c", F32, 1, {1}, 64}}, 3, 96, "overlap");
-    refused(
-        (const row[]){{"u", 16, 1, {1}, 32}, {"a", F32, 1, {16}, 0}}, 2, 64, "overlap"); /* an unsupported one inside */
+    refused((const row[]){{"u", 16, 1, {1}, 32}, {"a", F32, 1, {16}, 0}}, 2, 64,
+            "overlap"); /* an unsupported one inside */
     accepted((const row[]){{"b", F32, 1, {8}, 32}, {"a", F32, 1, {8}, 0}}, 2, 64);
     accepted(
         (const row[]){{"c", F32, 1, {8}, 64}, {"a", F32, 1, {8}, 0}, {"u", 16, 1, {1}, 32}, {"b", F32, 1, {8}, 32}}, 4,
@@ -239,7 +239,7 @@ static void alignments(void **state)
     dv_buf b;
     for (size_t i = 0; i < DV_ARRAY_LEN(good); i++) {
         file_of(&b, (const row[]){{"a", DV_TYPE_F32, 1, {1}, 0}, {"b", DV_TYPE_F32, 1, {1}, good[i]}}, 2, good[i],
-            good[i] + 4);
+                good[i] + 4);
         dv_gguf *g = mk_opens(&b);
         assert_int_equal(dv_gguf_alignment(g), good[i]);
         assert_int_equal((size_t)((const char *)dv_gguf_tensor_at(g, 1)->data - b.data) % good[i], 0);

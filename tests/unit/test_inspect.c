@@ -89,7 +89,7 @@ static void memory_of_nonsense(void **state)
 {
     (void)state;
     static const char *const keys[] = {"llama.block_count", "llama.embedding_length", "llama.attention.head_count",
-        "llama.attention.head_count_kv", "llama.context_length"};
+                                       "llama.attention.head_count_kv", "llama.context_length"};
     static const uint32_t values[] = {0, 1, 0x7fffffff, 0x80000000, UINT32_MAX};
     for (size_t k = 0; k < DV_ARRAY_LEN(keys); k++) {
         for (size_t v = 0; v < DV_ARRAY_LEN(values); v++) {

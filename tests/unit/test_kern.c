@@ -73,8 +73,9 @@ static void unpack_equals_dequant(void **state)
             dv_dequant_row(type, w[n], row, n_k);
             for (uint32_t c = 0; c < n_k; c++) {
                 uint32_t pair = c / 4 * 2 + c % 2, half = c % 4 / 2;
-                float got = shape == DV_SHAPE_FLOAT ? ft[c * DV_TILE_ROWS + n]
-                                                    : t.d[c / sub][n] * (float)t.q[pair][n][half] + (offset ? t.m[c / sub][n] : 0.0f);
+                float got = shape == DV_SHAPE_FLOAT
+                                ? ft[c * DV_TILE_ROWS + n]
+                                : t.d[c / sub][n] * (float)t.q[pair][n][half] + (offset ? t.m[c / sub][n] : 0.0f);
                 assert_true(got == row[c]);
             }
         }
@@ -190,7 +191,8 @@ static void glu_norm_and_rope(void **state)
         }
         k.rmsnorm(g, u, N, 1e-5f, y);
         for (int i = 0; i < N; i++)
-            assert_true(fabs((double)y[i] - (double)g[i] / sqrt(sq / N + 1e-5) * (double)u[i]) <= 1e-5 * fabs((double)y[i]));
+            assert_true(fabs((double)y[i] - (double)g[i] / sqrt(sq / N + 1e-5) * (double)u[i]) <=
+                        1e-5 * fabs((double)y[i]));
         k.rmsnorm(g, NULL, N, 1e-5f, y);
         for (int i = 0; i < N; i++)
             assert_true(fabs((double)y[i] - (double)g[i] / sqrt(sq / N + 1e-5)) <= 1e-5 * fabs((double)y[i]));
@@ -281,10 +283,12 @@ static void attention_against_double(void **state)
 
 int main(void)
 {
+    /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dequant_equals_gguf_py), cmocka_unit_test(unpack_equals_dequant),
         cmocka_unit_test(f16_every_value_and_every_border), cmocka_unit_test(bf16_rounds_to_even),
         cmocka_unit_test(exp_within_an_ulp), cmocka_unit_test(glu_norm_and_rope), cmocka_unit_test(attention_against_double),
     };
+    /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,7 +117,8 @@ static void batch_threads_and_level_change_nothing(void **state)
                     assert_int_equal(dv_mm_open(&mm, &k, pool, MAX_TOK * 512, NULL), 0);
                     for (uint32_t t = 0; t < MAX_TOK; t += batch[b]) {
                         uint32_t n_tok = DV_MIN(batch[b], MAX_TOK - t);
-                        dv_mm_job job = {.w = &w, .x = x + t * n, .ldx = n, .y = y + t * OUT, .ldy = OUT, .n_tok = n_tok};
+                        dv_mm_job job = {
+                            .w = &w, .x = x + t * n, .ldx = n, .y = y + t * OUT, .ldy = OUT, .n_tok = n_tok};
                         dv_mm_run(mm, &job, 1);
                     }
                     if (first)
@@ -150,7 +151,8 @@ static void many_jobs_equal_single_jobs(void **state)
         data[i] = random_matrix(&r, types[i], OUT, IN, &w[i]);
     kern_random_floats(&r, x[0], sizeof x / sizeof x[0][0]);
     for (uint32_t i = 0; i < JOBS; i++)
-        jobs[i] = (dv_mm_job){.w = &w[i % 4], .x = x[i / 4], .ldx = IN, .y = y[i], .ldy = OUT, .n_tok = i % 7 == 0 ? 0 : TOK - i / 4 % 2};
+        jobs[i] = (dv_mm_job){
+            .w = &w[i % 4], .x = x[i / 4], .ldx = IN, .y = y[i], .ldy = OUT, .n_tok = i % 7 == 0 ? 0 : TOK - i / 4 % 2};
     dv_kern k;
     dv_pool *pool;
     dv_mm *mm;
@@ -236,8 +238,10 @@ static void open_survives_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_is_bounded), cmocka_unit_test(batch_threads_and_level_change_nothing),
-        cmocka_unit_test(many_jobs_equal_single_jobs), cmocka_unit_test(nan_stays_in_its_token),
+        cmocka_unit_test(error_is_bounded),
+        cmocka_unit_test(batch_threads_and_level_change_nothing),
+        cmocka_unit_test(many_jobs_equal_single_jobs),
+        cmocka_unit_test(nan_stays_in_its_token),
         cmocka_unit_test(open_survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

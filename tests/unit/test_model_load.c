@@ -11,6 +11,7 @@ typedef struct bad {
     const char *say;
 } bad;
 
+/* clang-format off */
 static const bad cases[] = {
     {"tiny-llama", {.set_str = "general.architecture", .str = "mamba"}, DV_EUNSUPPORTED, "llama, qwen2, qwen3, phi3, gemma3, qwen3moe"},
     {"tiny-llama", {.set_str = "general.architecture", .str = "x\x1b[31m"}, DV_EUNSUPPORTED, "\\x1b"},
@@ -55,6 +56,7 @@ static const bad cases[] = {
     {"tiny-phi3", {.set_u32 = "phi3.rope.scaling.original_context_length", .u32 = 0}, DV_EFORMAT, "original_context_length"},
     {"tiny-phi3", {.tensor = "blk.0.attn_qkv.weight", .ne1 = 64}, DV_EFORMAT, "blk.0.attn_qkv.weight"},
 };
+/* clang-format on */
 
 static void each_is_refused_by_name(void **state)
 {
@@ -66,7 +68,8 @@ static void each_is_refused_by_name(void **state)
         dv_err err = {0};
         int rc = dv_engine_open(&e, p.at, &(dv_engine_options){.threads = 1}, &err);
         if (rc != b->code || strstr(err.msg, b->say) == NULL)
-            print_error("case %zu: expected %s with \"%s\", got %s: %s\n", i, dv_error_name(b->code), b->say, dv_error_name(rc), err.msg);
+            print_error("case %zu: expected %s with \"%s\", got %s: %s\n", i, dv_error_name(b->code), b->say,
+                        dv_error_name(rc), err.msg);
         assert_int_equal(rc, b->code);
         assert_non_null(strstr(err.msg, b->say));
         assert_null(e);
@@ -82,8 +85,11 @@ static void options_out_of_range_are_refused(void **state)
         dv_engine_options o;
         const char *say;
     } bad_options[] = {
-        {{.threads = 257}, "threads"},     {{.cpu_mask = "sse9"}, "cpu_mask"},          {{.ctx = 0xffffffffu}, "ctx"},
-        {{.batch = 100000}, "batch"},      {{.kv_format = (dv_kv_format)9}, "kv_format"},
+        {{.threads = 257}, "threads"},
+        {{.cpu_mask = "sse9"}, "cpu_mask"},
+        {{.ctx = 0xffffffffu}, "ctx"},
+        {{.batch = 100000}, "batch"},
+        {{.kv_format = (dv_kv_format)9}, "kv_format"},
     };
     mf_path p = mf_model("tiny-llama", "Q8_0");
     for (size_t i = 0; i < sizeof bad_options / sizeof *bad_options; i++) {

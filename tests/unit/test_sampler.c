@@ -58,7 +58,8 @@ static size_t fewest(ref_tok *t, size_t n, double target, bool *unsure)
 }
 
 /* The tokens that may be drawn and their probabilities. history is the whole sequence. */
-static size_t reference(const dv_sampling *c, const float *logits, uint32_t n_vocab, const uint32_t *history, size_t n_history, ref_tok *t, bool *unsure)
+static size_t reference(const dv_sampling *c, const float *logits, uint32_t n_vocab, const uint32_t *history,
+                        size_t n_history, ref_tok *t, bool *unsure)
 {
     size_t n = 0, from = n_history > c->penalty_last_n ? n_history - c->penalty_last_n : 0;
     for (uint32_t i = 0; i < n_vocab; i++) {
@@ -339,14 +340,17 @@ static void test_options_are_checked(void **state)
         const char *field;
         dv_sampling c;
     } bad[] = {
-        {"temperature", plain(-1, 0)}, {"temperature", plain(NAN, 0)}, {"temperature", plain(INFINITY, 0)}, {"top_p", plain(1, 0)},
-        {"top_p", plain(1, 0)},        {"min_p", plain(1, 0)},         {"typical_p", plain(1, 0)},          {"repeat_penalty", plain(1, 0)},
-        {"presence", plain(1, 0)},     {"frequency", plain(1, 0)},     {"last_n", plain(1, 0)},             {"token 10", plain(1, 0)},
-        {"token 1", plain(1, 0)},      {"token 1", plain(1, 0)},       {"bias", plain(1, 0)},
+        {"temperature", plain(-1, 0)}, {"temperature", plain(NAN, 0)},  {"temperature", plain(INFINITY, 0)},
+        {"top_p", plain(1, 0)},        {"top_p", plain(1, 0)},          {"min_p", plain(1, 0)},
+        {"typical_p", plain(1, 0)},    {"repeat_penalty", plain(1, 0)}, {"presence", plain(1, 0)},
+        {"frequency", plain(1, 0)},    {"last_n", plain(1, 0)},         {"token 10", plain(1, 0)},
+        {"token 1", plain(1, 0)},      {"token 1", plain(1, 0)},        {"bias", plain(1, 0)},
     };
-    bad[3].c.top_p = 0, bad[4].c.top_p = 1.01f, bad[5].c.min_p = -0.1f, bad[6].c.typical_p = NAN, bad[7].c.repeat_penalty = 0;
+    bad[3].c.top_p = 0, bad[4].c.top_p = 1.01f, bad[5].c.min_p = -0.1f, bad[6].c.typical_p = NAN,
+    bad[7].c.repeat_penalty = 0;
     bad[8].c.presence_penalty = 2.1f, bad[9].c.frequency_penalty = -INFINITY, bad[10].c.penalty_last_n = UINT32_MAX;
-    bad[11].c.bias = &far, bad[11].c.n_bias = 1, bad[12].c.bias = &inf, bad[12].c.n_bias = 1, bad[13].c.bias = &nan_bias, bad[13].c.n_bias = 1;
+    bad[11].c.bias = &far, bad[11].c.n_bias = 1, bad[12].c.bias = &inf, bad[12].c.n_bias = 1,
+    bad[13].c.bias = &nan_bias, bad[13].c.n_bias = 1;
     bad[14].c.n_bias = SIZE_MAX;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         dv_sampler s;
@@ -427,9 +431,14 @@ static void test_cost(void **state)
         float temperature, top_p, min_p, typical_p, frequency;
         uint32_t top_k;
     } kind[] = {
-        {"greedy", 0, 1, 0, 1, 0, 0},        {"default", 0.8f, 0.95f, 0.05f, 1, 0, 40}, {"default, penalties", 0.8f, 0.95f, 0.05f, 1, 0.3f, 40},
-        {"top-k 1000", 1, 1, 0, 1, 0, 1000}, {"temperature only", 1, 1, 0, 1, 0, 0},    {"min-p only", 1, 1, 0.05f, 1, 0, 0},
-        {"top-p only", 1, 0.95f, 0, 1, 0, 0}, {"typical-p only", 1, 1, 0, 0.9f, 0, 0},
+        {"greedy", 0, 1, 0, 1, 0, 0},
+        {"default", 0.8f, 0.95f, 0.05f, 1, 0, 40},
+        {"default, penalties", 0.8f, 0.95f, 0.05f, 1, 0.3f, 40},
+        {"top-k 1000", 1, 1, 0, 1, 0, 1000},
+        {"temperature only", 1, 1, 0, 1, 0, 0},
+        {"min-p only", 1, 1, 0.05f, 1, 0, 0},
+        {"top-p only", 1, 0.95f, 0, 1, 0, 0},
+        {"typical-p only", 1, 1, 0, 0.9f, 0, 0},
     };
     dv_rng r;
     dv_rng_seed(&r, 5);
@@ -461,14 +470,10 @@ static void test_cost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filters_match_reference),
-        cmocka_unit_test(test_distribution),
-        cmocka_unit_test(test_greedy_and_ties),
-        cmocka_unit_test(test_unusable_logits),
-        cmocka_unit_test(test_options_are_checked),
-        cmocka_unit_test(test_same_seed_same_tokens_without_allocation),
-        cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_filters_match_reference), cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_greedy_and_ties),         cmocka_unit_test(test_unusable_logits),
+        cmocka_unit_test(test_options_are_checked),     cmocka_unit_test(test_same_seed_same_tokens_without_allocation),
+        cmocka_unit_test(test_out_of_memory),           cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
 }

@@ -63,7 +63,8 @@ static void test_cases(void **state)
     check((const char *[]){"bc", "abc"}, 2, "xabc", "x", true);      /* complete together: the one that began first */
     check((const char *[]){"abc", "bc"}, 2, "xabc", "x", true);
     check((const char *[]){"\n\n", "User:"}, 2, "Hi\nUser: x", "Hi\n", true);
-    check((const char *[]){"é"}, 1, "caf\u00e8 caf\u00e9!", "caf\u00e8 caf", true); /* same first byte, another character */
+    check((const char *[]){"é"}, 1, "caf\u00e8 caf\u00e9!", "caf\u00e8 caf",
+          true); /* same first byte, another character */
     check((const char *[]){"日本語"}, 1, "日本人と日本語。", "日本人と", true);
     check(NULL, 0, "anything", "anything", false);
     check((const char *[]){"x"}, 1, "", "", false);
@@ -113,8 +114,9 @@ static void test_check(void **state)
         size_t n;
         const char *says;
     } bad[] = {
-        {(const char *[]){"a", ""}, 2, "string 2 is empty"}, {(const char *[]){NULL}, 1, "string 1 is empty"}, {(const char *[]){big}, 1, "longer than 256"},
-        {(const char *[]){"\xc3"}, 1, "not valid UTF-8"},    {many, DV_STOP_MAX_STRINGS + 1, "at most 16"},     {NULL, 1, "at most 16"},
+        {(const char *[]){"a", ""}, 2, "string 2 is empty"}, {(const char *[]){NULL}, 1, "string 1 is empty"},
+        {(const char *[]){big}, 1, "longer than 256"},       {(const char *[]){"\xc3"}, 1, "not valid UTF-8"},
+        {many, DV_STOP_MAX_STRINGS + 1, "at most 16"},       {NULL, 1, "at most 16"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         dv_err err = {0};

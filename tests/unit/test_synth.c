@@ -25,9 +25,10 @@ static const struct {
     dv_type type;
     float rms;
 } bounds[] = {
-    {DV_TYPE_F32, 0},          {DV_TYPE_F16, 3e-4f},      {DV_TYPE_BF16, 2.5e-3f},   {DV_TYPE_Q4_0, 0.12f},  {DV_TYPE_Q4_1, 0.10f},
-    {DV_TYPE_Q5_0, 0.06f},     {DV_TYPE_Q5_1, 0.05f},     {DV_TYPE_Q8_0, 0.008f},    {DV_TYPE_Q2_K, 0.42f},  {DV_TYPE_Q3_K, 0.22f},
-    {DV_TYPE_Q4_K, 0.10f},     {DV_TYPE_Q5_K, 0.05f},     {DV_TYPE_Q6_K, 0.025f},    {DV_TYPE_IQ4_NL, 0.11f}, {DV_TYPE_IQ4_XS, 0.11f},
+    {DV_TYPE_F32, 0},       {DV_TYPE_F16, 3e-4f},    {DV_TYPE_BF16, 2.5e-3f}, {DV_TYPE_Q4_0, 0.12f},
+    {DV_TYPE_Q4_1, 0.10f},  {DV_TYPE_Q5_0, 0.06f},   {DV_TYPE_Q5_1, 0.05f},   {DV_TYPE_Q8_0, 0.008f},
+    {DV_TYPE_Q2_K, 0.42f},  {DV_TYPE_Q3_K, 0.22f},   {DV_TYPE_Q4_K, 0.10f},   {DV_TYPE_Q5_K, 0.05f},
+    {DV_TYPE_Q6_K, 0.025f}, {DV_TYPE_IQ4_NL, 0.11f}, {DV_TYPE_IQ4_XS, 0.11f},
 };
 
 static void round_trip(dv_type type, const float *x, float *y)
@@ -177,7 +178,8 @@ static void check_matrix(const dv_gguf_tensor *t)
 static void test_every_tiny_shape(void **state)
 {
     (void)state;
-    static const char *const quants[] = {"F16", "Q2_K", "Q3_K_M", "Q4_K_M", "Q5_K_S", "Q6_K", "IQ4_XS", "Q4_1", "pure-Q5_0"};
+    static const char *const quants[] = {"F16",  "Q2_K",   "Q3_K_M", "Q4_K_M",   "Q5_K_S",
+                                         "Q6_K", "IQ4_XS", "Q4_1",   "pure-Q5_0"};
     size_t n, k = 0;
     const synth_shape *s = synth_shapes(&n);
     for (size_t i = 0; i < n; i++) {
@@ -211,7 +213,8 @@ static void test_bad_arguments(void **state)
     };
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         dv_err err = {0};
-        synth_options o = {.shape = bad[i].shape, .quant = bad[i].quant, .vocab = bad[i].vocab, .seed = 1, .threads = 1};
+        synth_options o = {
+            .shape = bad[i].shape, .quant = bad[i].quant, .vocab = bad[i].vocab, .seed = 1, .threads = 1};
         assert_true(synth_write(bad[i].path, &o, &err) < 0);
         assert_non_null(strstr(err.msg, bad[i].msg));
         assert_int_equal(access("/tmp/test_synth_never", F_OK), -1);
@@ -221,8 +224,11 @@ static void test_bad_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_error_of_each_type), cmocka_unit_test(test_special_rows), cmocka_unit_test(test_same_bytes_for_any_threads),
-        cmocka_unit_test(test_every_tiny_shape),   cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_error_of_each_type),
+        cmocka_unit_test(test_special_rows),
+        cmocka_unit_test(test_same_bytes_for_any_threads),
+        cmocka_unit_test(test_every_tiny_shape),
+        cmocka_unit_test(test_bad_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

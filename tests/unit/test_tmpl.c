@@ -103,9 +103,10 @@ static void names_cost_steps(void **state)
 static void ranges_are_bounded(void **state)
 {
     fix *f = *state;
-    static const char *const huge[] = {
-        "{{ range(100001) }}", "{{ range(9223372036854775807) }}", "{{ range(-9223372036854775807, 9223372036854775807) }}",
-        "{{ range(9223372036854775807, -9223372036854775807, -1) }}", "{{ range(0, 100000000, 2) }}"};
+    static const char *const huge[] = {"{{ range(100001) }}", "{{ range(9223372036854775807) }}",
+                                       "{{ range(-9223372036854775807, 9223372036854775807) }}",
+                                       "{{ range(9223372036854775807, -9223372036854775807, -1) }}",
+                                       "{{ range(0, 100000000, 2) }}"};
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++)
         assert_int_equal(run(f, huge[i]), DV_ELIMIT);
     assert_int_equal(run(f, "{{ range(0, 9223372036854775807, 9223372036854775807) | length }}"), 0);
@@ -119,8 +120,9 @@ static void nesting_of_source_is_bounded(void **state)
     fix *f = *state;
     static const struct {
         const char *open, *mid, *close;
-    } forms[] = {{"(", "1", ")"}, {"[", "", "]"}, {"{'a':", "1", "}"}, {"not ", "1", ""}, {"-", "1", ""}, {"1 if ", "1", ""}, {"1 if 1 else ", "1", ""},
-                 {"f(", "", ")"}, {"s[", "0", "]"}, {"1|default(", "1", ")"}, {"1 is eq(", "1", ")"}, {"1 + (", "1", ")"}};
+    } forms[] = {{"(", "1", ")"},  {"[", "", "]"},           {"{'a':", "1", "}"},       {"not ", "1", ""},
+                 {"-", "1", ""},   {"1 if ", "1", ""},       {"1 if 1 else ", "1", ""}, {"f(", "", ")"},
+                 {"s[", "0", "]"}, {"1|default(", "1", ")"}, {"1 is eq(", "1", ")"},    {"1 + (", "1", ")"}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         dv_buf b;
         dv_buf_init(&b, 0);
@@ -134,7 +136,8 @@ static void nesting_of_source_is_bounded(void **state)
         assert_int_equal(run(f, dv_buf_str(&b)), DV_ELIMIT);
         dv_buf_fini(&b);
     }
-    static const char *const blocks[] = {"{% if 1 %}", "{% for i in l %}", "{% set x %}", "{% macro m() %}", "{% call m() %}", "{% filter upper %}", "{% with %}"};
+    static const char *const blocks[] = {"{% if 1 %}",     "{% for i in l %}",   "{% set x %}", "{% macro m() %}",
+                                         "{% call m() %}", "{% filter upper %}", "{% with %}"};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         dv_buf b;
         dv_buf_init(&b, 0);
@@ -151,7 +154,8 @@ static void long_chains_are_bounded(void **state)
     fix *f = *state;
     static const struct {
         const char *first, *more;
-    } chains[] = {{"1", "+1"}, {"s", ".a"}, {"s", "|upper"}, {"1", " is defined"}, {"1", " and 1"}, {"1", "*1"}, {"1", "**1"}, {"f", "()"}};
+    } chains[] = {{"1", "+1"},     {"s", ".a"}, {"s", "|upper"}, {"1", " is defined"},
+                  {"1", " and 1"}, {"1", "*1"}, {"1", "**1"},    {"f", "()"}};
     for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
         dv_buf b;
         dv_buf_init(&b, 0);
@@ -188,6 +192,7 @@ static void recursion_is_bounded(void **state)
 static void output_is_bounded(void **state)
 {
     fix *f = *state;
+    /* clang-format off */
     static const char *const big[] = {
         "{{ 'a' * 100000000 }}",
         "{{ 'ab' * 9223372036854775807 }}",
@@ -198,6 +203,7 @@ static void output_is_bounded(void **state)
         "{{ '\t'.expandtabs(999999999) }}", "{{ (['a'] * 60000) | join('b' * 60000) }}", "{{ (['a'] * 60000) | tojson(separators=('b' * 60000, '')) }}",
         "{% set x %}{% for i in range(99999) %}aaaaaaaaaaaaaaaa{% endfor %}{% endset %}",
     };
+    /* clang-format on */
     f->opts.max_output = 1 << 20;
     for (size_t i = 0; i < sizeof big / sizeof *big; i++) {
         assert_int_equal(run(f, big[i]), DV_ELIMIT);
@@ -215,7 +221,8 @@ static void memory_is_bounded(void **state)
     fix *f = *state;
     static const char *const big[] = {
         "{% set ns = namespace(l=[]) %}{% for i in range(99999) %}{% set ns.l = ns.l + [i] %}{% endfor %}",
-        "{{ [0] * 9223372036854775807 }}", "{{ [[0] * 1000] * 1000000 }}",
+        "{{ [0] * 9223372036854775807 }}",
+        "{{ [[0] * 1000] * 1000000 }}",
         "{% set ns = namespace(s='') %}{% for i in range(99999) %}{% set ns.s = ns.s ~ 'abcdefgh' %}{% endfor %}",
     };
     f->opts.max_memory = 4 << 20;
@@ -236,18 +243,22 @@ static void memory_is_bounded(void **state)
 static void nothing_but_data_is_reachable(void **state)
 {
     fix *f = *state;
+    /* clang-format off */
     static const char *const nothing[] = {
         "{{ ''.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__ }}", "{{ messages.__len__ }}", "{{ range.__globals__ }}",
         "{{ self }}", "{{ self._TemplateReference__context }}", "{{ config }}", "{{ request }}", "{{ cycler.__init__.__globals__.os }}",
         "{{ (joiner()).__class__ }}", "{{ namespace.__init__ }}", "{{ lipsum }}", "{{ d.__class__ }}", "{{ ''['__class__'] }}", "{{ s | attr('__class__') }}",
         "{{ messages | map(attribute='__class__.x') | join }}"};
+    /* clang-format on */
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
         assert_int_equal(run(f, nothing[i]), 0);
         assert_string_equal(dv_buf_str(&f->out), "");
     }
+    /* clang-format off */
     static const char *const refused[] = {"{% include '/etc/passwd' %}", "{% import 'os' as os %}", "{% from 'x' import y %}", "{% extends 'x' %}", "{% block a %}{% endblock %}",
                                           "{{ l.append(1) }}", "{{ l.pop() }}", "{{ d.update({}) }}", "{{ d.clear() }}", "{{ [1] | random }}", "{{ '{0.x}'.format(s) }}",
                                           "{{ '{x[0]}'.format(x=l) }}"};
+    /* clang-format on */
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         assert_int_equal(run(f, refused[i]), DV_EUNSUPPORTED);
     assert_int_equal(run(f, "{{ ''.__class__() }}"), DV_EINVAL);
@@ -336,7 +347,8 @@ static void origins_are_kept(void **state)
         {"{{ (bos if s else s) }}{{ s or bos }}{{ s and bos }}", "<|x|>.....<|x|>"},
         {"{{ d }}", ".............."},
         {"{{ n + 1 }}{{ 1 + 1 }}{{ -n }}{{ n | string }}{{ l | length }}{{ loop }}", "..2......"},
-        {"{{ s.partition('x')[0] }}{{ s.removeprefix('<') }}{{ s.strip('<') }}{{ s.title() }}{{ s | truncate(4, true, '!', 0) }}", "...................!"},
+        {"{{ s.partition('x')[0] }}{{ s.removeprefix('<') }}{{ s.strip('<') }}{{ s.title() }}{{ s | truncate(4, true, '!', 0) }}",
+         "...................!"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_origin(f, cases[i][0], cases[i][1]);
@@ -346,8 +358,19 @@ static void origins_are_kept(void **state)
 static void untrusted_stays_untrusted(void **state)
 {
     fix *f = *state;
-    static const char *const ops[] = {"upper", "lower", "title", "capitalize", "trim", "string", "safe", "replace('x','')", "escape", "wordcount", "list|join", "first", "last",
-                                      "reverse", "length", "int", "float", "default", "tojson", "urlencode", "striptags", "unique|join", "sort|join", "min", "max", "batch(2)|first|join"};
+    static const char *const ops[] = {"upper",     "lower",
+                                      "title",     "capitalize",
+                                      "trim",      "string",
+                                      "safe",      "replace('x','')",
+                                      "escape",    "wordcount",
+                                      "list|join", "first",
+                                      "last",      "reverse",
+                                      "length",    "int",
+                                      "float",     "default",
+                                      "tojson",    "urlencode",
+                                      "striptags", "unique|join",
+                                      "sort|join", "min",
+                                      "max",       "batch(2)|first|join"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         char src[128];
         snprintf(src, sizeof src, "{{ s | %s }}", ops[i]);
@@ -356,8 +379,20 @@ static void untrusted_stays_untrusted(void **state)
             if (f->spans.at[k].trusted)
                 fail_msg("%s", src);
     }
-    static const char *const methods[] = {"upper()", "lower()", "strip()", "split('x')|join", "replace('x','')", "swapcase()", "splitlines()|join", "rsplit('x', 1)|join", "zfill(9)",
-                                          "removesuffix('>')", "partition('x')|first", "expandtabs()", "casefold()", "find('x')|string|replace('2','')"};
+    static const char *const methods[] = {"upper()",
+                                          "lower()",
+                                          "strip()",
+                                          "split('x')|join",
+                                          "replace('x','')",
+                                          "swapcase()",
+                                          "splitlines()|join",
+                                          "rsplit('x', 1)|join",
+                                          "zfill(9)",
+                                          "removesuffix('>')",
+                                          "partition('x')|first",
+                                          "expandtabs()",
+                                          "casefold()",
+                                          "find('x')|string|replace('2','')"};
     for (size_t i = 0; i < sizeof methods / sizeof *methods - 1; i++) {
         char src[128];
         snprintf(src, sizeof src, "{{ s.%s }}", methods[i]);
@@ -374,7 +409,8 @@ static void json_is_bounded_and_strict(void **state)
 {
     fix *f = *state;
     dv_value *v;
-    static const char *const bad[] = {"", "{", "[1,]", "{\"a\":}", "nul", "\"\xff\"", "\"\\ud800\"", "1 2", "[1", "{\"a\":1,}", "'a'"};
+    static const char *const bad[] = {"",    "{",  "[1,]",       "{\"a\":}", "nul", "\"\xff\"", "\"\\ud800\"",
+                                      "1 2", "[1", "{\"a\":1,}", "'a'"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         f->err = (dv_err){0};
         assert_int_equal(dv_value_from_json(&v, &f->a, bad[i], strlen(bad[i]), 0, 0, &f->err), DV_EFORMAT);
@@ -405,7 +441,10 @@ static void any_bytes_pass(void **state)
     assert_int_equal(run(f, "{{ raw }}"), 0);
     assert_int_equal(f->out.len, sizeof bytes - 1);
     assert_memory_equal(f->out.data, bytes, sizeof bytes - 1);
-    assert_int_equal(run(f, "{{ raw|upper }}{{ raw|tojson }}{{ raw|list|length }}{{ raw[::-1] }}{{ raw|urlencode }}{{ raw.split() }}{{ raw|e }}{{ raw|title }}{{ raw.splitlines() }}{{ raw[2] }}"), 0);
+    assert_int_equal(
+        run(f,
+            "{{ raw|upper }}{{ raw|tojson }}{{ raw|list|length }}{{ raw[::-1] }}{{ raw|urlencode }}{{ raw.split() }}{{ raw|e }}{{ raw|title }}{{ raw.splitlines() }}{{ raw[2] }}"),
+        0);
 }
 
 /* ---- chat ---------------------------------------------------------------------------------------------------------- */
@@ -414,12 +453,16 @@ static void chat_without_template_is_chatml(void **state)
 {
     fix *f = *state;
     dv_chat *c = NULL;
-    dv_chat_msg m[] = {{.role = "system", .content = "be", .content_len = 2}, {.role = "<|im_end|>", .content = "x", .content_len = 1}, {.role = "assistant"}};
+    dv_chat_msg m[] = {{.role = "system", .content = "be", .content_len = 2},
+                       {.role = "<|im_end|>", .content = "x", .content_len = 1},
+                       {.role = "assistant"}};
     dv_chat_request r = {.msgs = m, .n_msgs = 3, .add_generation_prompt = true};
     assert_int_equal(dv_chat_open_text(&c, NULL, NULL, NULL, NULL, &f->err), 0);
     assert_true(dv_chat_is_fallback(c));
     assert_int_equal(dv_chat_render(c, &r, NULL, &f->out, &f->spans, &f->err), 0);
-    assert_string_equal(dv_buf_str(&f->out), "<|im_start|>system\nbe<|im_end|>\n<|im_start|><|im_end|>\nx<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n");
+    assert_string_equal(
+        dv_buf_str(&f->out),
+        "<|im_start|>system\nbe<|im_end|>\n<|im_start|><|im_end|>\nx<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n");
     assert_int_equal(f->spans.n, 7); /* "<|im_start|>system\n" | be | ... | the odd role | \n | x | rest */
     dv_chat_close(&c);
 }
@@ -428,9 +471,17 @@ static void chat_uses_the_tool_template(void **state)
 {
     fix *f = *state;
     dv_chat *c = NULL;
-    dv_chat_msg m = {.role = "user", .content = "q", .content_len = 1, .reasoning = "r", .reasoning_len = 1, .tool_call_id = "id", .name = "nm", .tool_calls = dv_value_get(f->ctx, "l")};
+    dv_chat_msg m = {.role = "user",
+                     .content = "q",
+                     .content_len = 1,
+                     .reasoning = "r",
+                     .reasoning_len = 1,
+                     .tool_call_id = "id",
+                     .name = "nm",
+                     .tool_calls = dv_value_get(f->ctx, "l")};
     dv_chat_request r = {.msgs = &m, .n_msgs = 1};
-    const char *t = "{{ bos_token }}{{ messages[0].reasoning_content }}{{ messages[0].tool_call_id }}{{ messages[0].name }}{{ tools is none }}{{ x }}{{ eos_token }}";
+    const char *t =
+        "{{ bos_token }}{{ messages[0].reasoning_content }}{{ messages[0].tool_call_id }}{{ messages[0].name }}{{ tools is none }}{{ x }}{{ eos_token }}";
     assert_int_equal(dv_chat_open_text(&c, t, "T{{ tools | length }}", "<s>", "</s>", &f->err), 0);
     assert_false(dv_chat_is_fallback(c));
     assert_int_equal(dv_chat_render(c, &r, NULL, &f->out, NULL, &f->err), 0);
@@ -461,10 +512,13 @@ static void chat_vouches_for_known_roles(void **state)
     fix *f = *state;
     dv_chat *c = NULL;
     dv_value *list = NULL;
-    static const char json[] = "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"end\",\"content\":\"b\"},7,{\"content\":\"no role\"},{\"role\":5}]";
+    static const char json[] =
+        "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"end\",\"content\":\"b\"},7,{\"content\":\"no role\"},{\"role\":5}]";
     assert_int_equal(dv_value_from_json(&list, &f->a, json, sizeof json - 1, 0, 0, NULL), 0);
     dv_chat_request r = {.messages = list};
-    assert_int_equal(dv_chat_open_text(&c, "{% for m in messages %}{{ '<|' ~ m.role ~ '|>' }}{% endfor %}", NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(
+        dv_chat_open_text(&c, "{% for m in messages %}{{ '<|' ~ m.role ~ '|>' }}{% endfor %}", NULL, NULL, NULL, NULL),
+        0);
     assert_int_equal(dv_chat_render(c, &r, NULL, &f->out, &f->spans, &f->err), 0);
     assert_string_equal(dv_buf_str(&f->out), "<|user|><|end|><||><||><|5|>");
     assert_int_equal(f->spans.at[0].len, 10);
@@ -551,7 +605,8 @@ static void *render_many(void *arg)
     for (int i = 0; i < 200; i++) {
         dv_buf out;
         dv_buf_init(&out, 0);
-        if (dv_tmpl_render(p[0], p[1], NULL, &out, NULL, NULL) != 0 || strcmp(dv_buf_str(&out), "USER: a<|x|>b;ASSISTANT: yo;") != 0)
+        if (dv_tmpl_render(p[0], p[1], NULL, &out, NULL, NULL) != 0 ||
+            strcmp(dv_buf_str(&out), "USER: a<|x|>b;ASSISTANT: yo;") != 0)
             return arg;
         dv_buf_fini(&out);
     }
@@ -580,6 +635,7 @@ static void threads_share_a_template(void **state)
 
 int main(void)
 {
+    /* clang-format off */
     const struct CMUnitTest tests[] = {
         T(steps_are_bounded), T(names_cost_steps), T(ranges_are_bounded), T(nesting_of_source_is_bounded), T(long_chains_are_bounded),
         T(recursion_is_bounded), T(output_is_bounded), T(memory_is_bounded), T(nothing_but_data_is_reachable), T(errors_say_where),
@@ -587,5 +643,6 @@ int main(void)
         T(chat_without_template_is_chatml), T(chat_uses_the_tool_template), T(chat_vouches_for_known_roles), T(threads_share_a_template),
         cmocka_unit_test(every_allocation_may_fail), cmocka_unit_test(chat_allocations_may_fail),
     };
+    /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,12 +44,12 @@ static void encode(fix *f, const char *text, size_t n, unsigned flags)
 }
 
 /* The ids that follow flags, which may be none. */
-#define EXPECT(f, text, flags, ...)                                       \
-    do {                                                                  \
-        const int32_t want_[] = {-1, __VA_ARGS__};                        \
-        encode(f, text, sizeof(text) - 1, flags);                         \
-        assert_int_equal((f)->ids.len, sizeof want_ / sizeof want_[0] - 1); \
-        if ((f)->ids.len > 0)                                             \
+#define EXPECT(f, text, flags, ...)                                                      \
+    do {                                                                                 \
+        const int32_t want_[] = {-1, __VA_ARGS__};                                       \
+        encode(f, text, sizeof(text) - 1, flags);                                        \
+        assert_int_equal((f)->ids.len, sizeof want_ / sizeof want_[0] - 1);              \
+        if ((f)->ids.len > 0)                                                            \
             assert_memory_equal((f)->ids.id, want_ + 1, sizeof want_ - sizeof want_[0]); \
     } while (0)
 
@@ -78,7 +78,10 @@ static void bpe_merges_by_rank(void **state)
     EXPECT(&f, "xyz", 0, xyz);
     EXPECT(&f, "xy", 0, 'x', 'y');
     EXPECT(&f, "a\0b", 0, 'a', 0, 'b');
-    EXPECT(&f, "\xff\xfe" "ab\xc3", 0, 0xff, 0xfe, ab, 0xc3);
+    EXPECT(&f,
+           "\xff\xfe"
+           "ab\xc3",
+           0, 0xff, 0xfe, ab, 0xc3);
     EXPECT(&f, "\xe4\xb8", 0, 0xe4, 0xb8);
     encode(&f, NULL, 0, 0);
     assert_int_equal(f.ids.len, 0);
@@ -102,9 +105,9 @@ static void bpe_whole_words(void **state)
     int32_t hello = vm_add(v, "\xc4\xa0hello", 1, 0);
     vm_add(v, "\xc4\xa0secret", DV_TOK_CONTROL, 0);
     fix_open(&f, v);
-    EXPECT(&f, " hello", 0, hello);                                            /* although no merge leads there */
-    EXPECT(&f, " secret", 0, ' ', 's', 'e', 'c', 'r', 'e', 't');               /* but never a control token */
-    assert_false(dv_tok_adds_bos(f.t)); /* wanted by the row, but there is none */
+    EXPECT(&f, " hello", 0, hello);                              /* although no merge leads there */
+    EXPECT(&f, " secret", 0, ' ', 's', 'e', 'c', 'r', 'e', 't'); /* but never a control token */
+    assert_false(dv_tok_adds_bos(f.t));                          /* wanted by the row, but there is none */
     fix_close(&f);
 }
 
@@ -203,7 +206,10 @@ static void parts_are_trusted_apart(void **state)
     int32_t end, think, lines;
     fix_open(&f, trust_vocab("gpt-2", &end, &think, &lines));
     dv_err err = {0};
-#define PART(text, trusted) {text, sizeof(text) - 1, trusted}
+#define PART(text, trusted)             \
+    {                                   \
+        text, sizeof(text) - 1, trusted \
+    }
     /* Split in trusted bytes it counts, even around an empty part; with one byte of a user's it does not. */
     static const dv_tok_part good[] = {PART("x", false), PART("<|im_", true), PART("", false), PART("end|>", true),
                                        PART("y", false)};
@@ -253,16 +259,19 @@ static void whole_tokens_leftmost_longest(void **state)
 static vm *spm_vocab(void)
 {
     vm *v = vm_spm();
-    vm_add(v, "\xe2\x96\x81", 1, -5);        /* 259 */
-    vm_add(v, "a", 1, -6);                   /* 260 */
+    vm_add(v, "\xe2\x96\x81", 1, -5); /* 259 */
+    vm_add(v, "a", 1, -6);            /* 260 */
     vm_add(v, "b", 1, -7);
     vm_add(v, "c", 1, -8);
-    vm_add(v, "bc", 1, -1);                  /* 263 */
+    vm_add(v, "bc", 1, -1); /* 263 */
     vm_add(v, "ab", 1, -2);
-    vm_add(v, "\xe2\x96\x81" "a", 1, -3);    /* 265 */
+    vm_add(v,
+           "\xe2\x96\x81"
+           "a",
+           1, -3); /* 265 */
     vm_add(v, "\xe2\x96\x81\xe2\x96\x81", 1, -4);
     vm_add(v, "abc", 1, -0.5f);
-    vm_add(v, "\xc3\xa9", 1, -9);            /* 268 */
+    vm_add(v, "\xc3\xa9", 1, -9); /* 268 */
     vm_add(v, "<", 1, -10);
     vm_add(v, "s>", 1, -10);
     return v;
@@ -284,8 +293,8 @@ static void spm_merges_by_score(void **state)
     EXPECT(&f, "  a", 0, 266, 265);
     EXPECT(&f, "\xc3\xa9z\n", 0, 259, 268, 3 + 'z', 3 + '\n');
     EXPECT(&f, "\xe4\xb8\xad\xff", 0, 259, 3 + 0xe4, 3 + 0xb8, 3 + 0xad, 3 + 0xff);
-    EXPECT(&f, "<s>", 0, 259, 269, 270);                     /* "<" + "s>" would be the control token */
-    EXPECT(&f, "<s>a", DV_TOK_SPECIAL, 1, 265);              /* behind a whole token a text begins again */
+    EXPECT(&f, "<s>", 0, 259, 269, 270);        /* "<" + "s>" would be the control token */
+    EXPECT(&f, "<s>a", DV_TOK_SPECIAL, 1, 265); /* behind a whole token a text begins again */
     EXPECT(&f, "<0x41>", 0, 259, 269, 3 + '0', 3 + 'x', 3 + '4', 3 + '1', 3 + '>');
     assert_string_equal(dv_tok_model(f.t), "llama");
     assert_int_equal(dv_tok_role_id(f.t, DV_TOK_BOS), 1);
@@ -383,7 +392,10 @@ static void stream_gives_whole_characters(void **state)
     } rows[] = {
         {"a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80z", "a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80z"},
         {"\xe4\xb8", "\xef\xbf\xbd"},
-        {"\xe4\xb8" "a", "\xef\xbf\xbd" "a"},
+        {"\xe4\xb8"
+         "a",
+         "\xef\xbf\xbd"
+         "a"},
         {"\xf0\x9f\x98\xf0\x9f\x98\x80", "\xef\xbf\xbd\xf0\x9f\x98\x80"},
         {"\xff\x80z", "\xef\xbf\xbd\xef\xbf\xbdz"},
         {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},

@@ -244,7 +244,7 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_models), cmocka_unit_test(wrong_lengths), cmocka_unit_test(wrong_values),
+        cmocka_unit_test(wrong_models),   cmocka_unit_test(wrong_lengths),   cmocka_unit_test(wrong_values),
         cmocka_unit_test(odd_but_usable), cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,7 +87,10 @@ static void ids_equal_the_expected_ones(void **state)
 
 int main(void)
 {
-#define ROW(name) {"ids_" name, ids_equal_the_expected_ones, NULL, NULL, (void *)(uintptr_t)name}
+#define ROW(name)                                                                     \
+    {                                                                                 \
+        "ids_" name, ids_equal_the_expected_ones, NULL, NULL, (void *)(uintptr_t)name \
+    }
     const struct CMUnitTest tests[] = {ROW("deepseek-llm"), ROW("gpt-2"), ROW("llama-bpe"),
                                        ROW("llama-spm"),    ROW("phi-3"), ROW("qwen2")};
     struct stat st;
