@@ -16,15 +16,20 @@ version = subprocess.run([tool, "--version"], stdout=subprocess.PIPE, text=True,
 if not re.search(r"version 14\.", version):
     print(f"skipped: needs clang-format 14, found {version.strip()}")
     sys.exit(77)
-bad = 0
-for folder in ("src", "include", "tests", "tools", "bench", "examples"):
-    for path in sorted(p for p in (root / folder).rglob("*") if p.suffix in (".c", ".h")):
-        # In the root's folder, since that is where clang-format looks for its settings from.
-        done = subprocess.run([tool, str(path)], cwd=root, stdout=subprocess.PIPE, text=True, check=True).stdout
-        name = str(path.relative_to(root))
-        diff = list(difflib.unified_diff(path.read_text().splitlines(), done.splitlines(), name, name + " formatted", lineterm="", n=1))
-        bad += bool(diff)
-        if diff and bad <= 10:
-            print("\n".join(diff[:40]))
-print(f"{bad} files are not formatted")
-sys.exit(bad != 0)
+
+
+def run(*args):
+    return subprocess.run([tool, *args], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+
+folders = ("src", "include", "tests", "tools", "bench", "examples")
+names = sorted(str(p.relative_to(root)) for folder in folders for p in (root / folder).rglob("*") if p.suffix in (".c", ".h"))
+check = run("--dry-run", "--Werror", *names)
+if check.returncode == 0:
+    sys.exit(0)
+bad = sorted({m[1] for m in re.finditer(r"^(.+?):\d+:\d+: error: code should be clang-formatted", check.stderr, re.MULTILINE)})
+for name in bad[:10]:
+    was, formatted = (root / name).read_text().splitlines(), run(name).stdout.splitlines()
+    print("\n".join(list(difflib.unified_diff(was, formatted, name, name + " formatted", lineterm="", n=1))[:40]))
+print(f"{len(bad)} files are not formatted" if bad else check.stderr)
+sys.exit(1)
