@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CTX_DEFAULT = 4096, CTX_MAX = 1 << 22, BATCH_DEFAULT = 512, BATCH_MAX = 4096 };
+enum { CTX_MAX = 1 << 22, BATCH_DEFAULT = 512, BATCH_MAX = 4096 };
 
 static int check_options(const dv_engine_options *o, unsigned *cpu, dv_err *err)
 {
@@ -38,14 +38,14 @@ static char *copy_str(const dv_gguf *g, const char *key)
 
 static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
 {
-    int rc = dv_model_open(&e->model, e->gguf, o->ctx != 0 ? o->ctx : (uint32_t)CTX_DEFAULT, err);
+    int rc = dv_model_open(&e->model, e->gguf, o->ctx, err);
     if (rc != 0)
         return rc;
     const dv_hparams *hp = &e->model->hp;
     if (hp->n_vocab != dv_tok_n_vocab(e->tok))
         return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens has %zu entries, token_embd.weight has %u rows",
                        dv_tok_n_vocab(e->tok), hp->n_vocab);
-    uint32_t ctx = o->ctx != 0 ? o->ctx : DV_MIN(hp->n_ctx_train, (uint32_t)CTX_DEFAULT);
+    uint32_t ctx = o->ctx != 0 ? o->ctx : dv_ctx_default(hp);
     dv_kv_type kv_type = o->kv_format == DV_KV_FORMAT_Q8_0 ? DV_KV_Q8_0 : DV_KV_F16;
     if ((rc = dv_kv_init(&e->kv, kv_type, hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err)) != 0 ||
         (rc = dv_pool_open(&e->pool, e->info.threads, err)) != 0)

@@ -52,9 +52,12 @@ typedef struct dv_model {
     dv_layer *layers;
 } dv_model;
 
+/** Positions of a sequence if the caller does not say: what the model was trained for, at most 4096. */
+static inline uint32_t dv_ctx_default(const dv_hparams *hp) { return hp->n_ctx_train < 4096 ? hp->n_ctx_train : 4096; }
+
 /**
  * Bind a model to an open file, which must outlive it.
- * @param n_ctx  most positions a sequence will hold (LongRoPE chooses its factors by it); 0: n_ctx_train
+ * @param n_ctx  most positions a sequence will hold (LongRoPE chooses its factors by it); 0: as dv_ctx_default says
  * Errors: DV_EUNSUPPORTED (architecture, tensor type: both named), DV_EFORMAT (key or tensor named), DV_ENOMEM.
  */
 int dv_model_open(dv_model **out, const dv_gguf *g, uint32_t n_ctx, dv_err *err);

@@ -16,7 +16,7 @@ static int load(dv_model *m, uint32_t n_ctx, dv_err *err)
         (rc = dv__key_opt_u32(m, "attention.sliding_window", 0, 1u << 28, 0, &window, err)) != 0)
         return rc;
     const char *which =
-        (n_ctx != 0 ? n_ctx : hp->n_ctx_train) > n_ctx_orig ? "rope_factors_long" : "rope_factors_short";
+        (n_ctx != 0 ? n_ctx : dv_ctx_default(hp)) > n_ctx_orig ? "rope_factors_long" : "rope_factors_short";
     if ((n_rot > 1 && (rc = dv__load_vec(m, &factors, -1, which, "weight", n_rot / 2, DV__OPTIONAL, err)) != 0) ||
         (rc = dv__load_rope(m, &m->rope, true, factors, err)) != 0)
         return rc;

@@ -224,6 +224,24 @@ static double distance(const float *a, const float *b, size_t n)
     return sqrt(d / s);
 }
 
+/* LongRoPE's factors depend on the context: the default one counts as if it had been asked for. */
+static void default_context_is_a_context(void **state)
+{
+    (void)state;
+    static const char *const phi[] = {"tiny-phi3", "tiny-phi3-long"};
+    for (size_t m = 0; m < sizeof phi / sizeof *phi; m++) {
+        mf_path p = mf_model(phi[m], "Q8_0");
+        float *by_default = predict(p.at, (dv_engine_options){.threads = 1}, N_PROMPT);
+        float *asked = predict(p.at, (dv_engine_options){.threads = 1, .ctx = 1024}, N_PROMPT);
+        float *longer = predict(p.at, (dv_engine_options){.threads = 1, .ctx = 4096}, N_PROMPT);
+        assert_memory_equal(by_default, asked, 4096 * sizeof(float));
+        assert_int_equal(memcmp(longer, asked, 4096 * sizeof(float)) == 0, m == 1); /* both are long, or only one */
+        free(by_default);
+        free(asked);
+        free(longer);
+    }
+}
+
 static void q8_cache_is_close_to_f16(void **state)
 {
     (void)state;
@@ -317,6 +335,7 @@ int main(void)
         cmocka_unit_test(truncate_and_sync_compute_only_what_differs),
         cmocka_unit_test(append_refuses_and_keeps),
         cmocka_unit_test(decoding_allocates_only_cache_pages),
+        cmocka_unit_test(default_context_is_a_context),
         cmocka_unit_test(q8_cache_is_close_to_f16),
         cmocka_unit_test(score_sees_what_append_computes),
         cmocka_unit_test(out_of_memory_anywhere_is_an_error),
