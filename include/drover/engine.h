@@ -23,7 +23,14 @@ extern "C" {
 typedef struct dv_engine dv_engine;
 typedef struct dv_session dv_session;
 
-typedef enum dv_kv_format { DV_KV_FORMAT_F16, DV_KV_FORMAT_Q8_0, DV_KV_FORMAT_N } dv_kv_format;
+/** How keys and values are kept. */
+typedef enum dv_kv_format {
+    DV_KV_FORMAT_AUTO, /**< f16, or f32 if the model's matrices are F32: the cache is never coarser than the weights that fill it */
+    DV_KV_FORMAT_F16,
+    DV_KV_FORMAT_Q8_0, /**< needs head sizes that are multiples of 32 */
+    DV_KV_FORMAT_F32,
+    DV_KV_FORMAT_N
+} dv_kv_format;
 
 typedef struct dv_engine_options {
     unsigned threads; /**< 1..256; 0: one per usable core */

@@ -16,6 +16,7 @@ typedef struct dv__inspect_memory {
     bool known; /**< the file describes an attention cache; otherwise `why` says what is missing */
     dv_err why;
     uint64_t n_ctx;   /**< tokens */
+    uint64_t kv_f32;  /**< bytes */
     uint64_t kv_f16;  /**< bytes */
     bool has_q8_0;    /**< rows are whole blocks */
     uint64_t kv_q8_0; /**< bytes */

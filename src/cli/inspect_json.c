@@ -85,7 +85,8 @@ static void put_memory(dv_buf *b, const dv__inspect *in)
     const dv__inspect_memory *m = &in->memory;
     dv_buf_printf(b, "{\"weights_bytes\":%" PRIu64, in->weight_bytes);
     if (m->known)
-        dv_buf_printf(b, ",\"context\":%" PRIu64 ",\"kv_f16_bytes\":%" PRIu64, m->n_ctx, m->kv_f16);
+        dv_buf_printf(b, ",\"context\":%" PRIu64 ",\"kv_f32_bytes\":%" PRIu64 ",\"kv_f16_bytes\":%" PRIu64, m->n_ctx,
+                      m->kv_f32, m->kv_f16);
     if (m->has_q8_0)
         dv_buf_printf(b, ",\"kv_q8_0_bytes\":%" PRIu64, m->kv_q8_0);
     dv_buf_addc(b, '}');

@@ -115,13 +115,14 @@ void dv__inspect_memory_of(dv__inspect_memory *m, const dv_gguf *g, uint64_t n_c
     if (dv_gguf_get_str(g, "general.architecture", &name, &m->why) != 0)
         return;
     snprintf(arch, sizeof arch, "%.*s", (int)DV_MIN(name.n, sizeof arch - 1), name.p);
-    uint64_t f16, q8_0;
+    uint64_t f32, q8_0;
     if (read_shape(&s, &m->why) != 0 || choose_context(&s, &m->n_ctx, &m->why) != 0)
         return;
-    if (!token_bytes(&s, DV_TYPE_F16, &f16, &m->why) || !dv_mul_u64(f16, m->n_ctx, &m->kv_f16)) {
+    if (!token_bytes(&s, DV_TYPE_F32, &f32, &m->why) || !dv_mul_u64(f32, m->n_ctx, &m->kv_f32)) {
         dv_fail(&m->why, DV_ELIMIT, "the size overflows");
         return;
     }
     m->known = true;
+    m->kv_f16 = m->kv_f32 / 2;
     m->has_q8_0 = token_bytes(&s, DV_TYPE_Q8_0, &q8_0, NULL) && dv_mul_u64(q8_0, m->n_ctx, &m->kv_q8_0);
 }

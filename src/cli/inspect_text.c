@@ -151,6 +151,7 @@ static void put_memory(dv_buf *b, const dv__inspect *in)
         dv_buf_printf(b, "  KV cache           unknown: %s\n", m->why.msg);
         return;
     }
+    dv_buf_printf(b, "  KV cache, f32      %s\n", dv_format_bytes(size, m->kv_f32));
     dv_buf_printf(b, "  KV cache, f16      %s\n", dv_format_bytes(size, m->kv_f16));
     if (m->has_q8_0)
         dv_buf_printf(b, "  KV cache, q8_0     %s\n", dv_format_bytes(size, m->kv_q8_0));

@@ -9,7 +9,8 @@
 typedef struct dv_load_opts {
     const char *model;
     uint64_t ctx, threads;
-    int kv_type, cpu_mask;
+    int kv_type; /**< dv_kv_format */
+    int cpu_mask;
 } dv_load_opts;
 
 /** Their rows; S is the command's struct of values, field its dv_load_opts. */
@@ -21,8 +22,8 @@ typedef struct dv_load_opts {
      .help = "Tokens a conversation may hold; 0: what the model was trained for, at most 4096"},                                      \
     {.name = "threads", .short_name = 't', .type = DV_OPT_UINT, .value = "N", .offset = offsetof(S, field.threads), .max = 256,       \
      .help = "Threads; 0: one per usable core"},                                                                                      \
-    {.name = "kv-type", .type = DV_OPT_CHOICE, .value = "f16|q8_0", .offset = offsetof(S, field.kv_type), .def = "f16",               \
-     .help = "Format of the KV cache"},                                                                                               \
+    {.name = "kv-type", .type = DV_OPT_CHOICE, .value = "auto|f16|q8_0|f32", .offset = offsetof(S, field.kv_type), .def = "auto",     \
+     .help = "Format of the KV cache; auto: f16, or f32 if the model's matrices are F32"},                                            \
     DV_OPT_ROW_CPU_MASK(S, field.cpu_mask)
 /* clang-format on */
 

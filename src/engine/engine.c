@@ -36,6 +36,18 @@ static char *copy_str(const dv_gguf *g, const char *key)
     return dv_strndup(DV_MEM_BASE, s.p, s.n);
 }
 
+static dv_kv_type kv_type_of(dv_kv_format format, const dv_layer *l)
+{
+    switch (format) {
+    case DV_KV_FORMAT_F16: return DV_KV_F16;
+    case DV_KV_FORMAT_Q8_0: return DV_KV_Q8_0;
+    case DV_KV_FORMAT_F32: return DV_KV_F32;
+    default: break;
+    }
+    /* Nothing else is rounded when a model's weights are F32, so rounding what they compute to f16 would be its only error. */
+    return l->wk.type == DV_TYPE_F32 && l->wv.type == DV_TYPE_F32 ? DV_KV_F32 : DV_KV_F16;
+}
+
 static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
 {
     int rc = dv_model_open(&e->model, e->gguf, o->ctx, err);
@@ -46,7 +58,7 @@ static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
         return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens has %zu entries, token_embd.weight has %u rows",
                        dv_tok_n_vocab(e->tok), hp->n_vocab);
     uint32_t ctx = o->ctx != 0 ? o->ctx : dv_ctx_default(hp);
-    dv_kv_type kv_type = o->kv_format == DV_KV_FORMAT_Q8_0 ? DV_KV_Q8_0 : DV_KV_F16;
+    dv_kv_type kv_type = kv_type_of(o->kv_format, &e->model->layers[0]);
     if ((rc = dv_kv_init(&e->kv, kv_type, hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err)) != 0 ||
         (rc = dv_pool_open(&e->pool, e->info.threads, err)) != 0)
         return rc;

@@ -63,7 +63,7 @@ typedef enum dv_shape {
 dv_shape dv_type_shape(dv_type type);
 
 /** KV cache element formats. */
-typedef enum dv_kv_type { DV_KV_F16, DV_KV_Q8_0, DV_KV_TYPE_N } dv_kv_type;
+typedef enum dv_kv_type { DV_KV_F16, DV_KV_Q8_0, DV_KV_F32, DV_KV_TYPE_N } dv_kv_type;
 
 /**
  * Unpack rows 0..n_rows of columns 0..n_k.
@@ -110,21 +110,24 @@ typedef void (*dv_axpy_fn)(float *y, float a, const float *x, uint32_t n);
 typedef void (*dv_rope_fn)(float *x, uint32_t n_rot, const float *cs);
 
 /* KV cache of one page, one layer, one KV head. A page holds DV_KV_GROUP * g positions. hd is the head size, a multiple of 16
- * (of 32 for q8_0).
+ * (of 32 for q8_0). f16 and q8_0 lie at even addresses, f32 at multiples of 4.
  *   K f16:  [group][hd][16 positions] f16
+ *   K f32:  [group][hd][16 positions] f32
  *   K q8_0: [group][hd / 32]{ f16 scale[16 positions]; int8 q[32][16 positions] }
  *   V f16:  [position][hd] f16
+ *   V f32:  [position][hd] f32
  *   V q8_0: [position][hd / 32]{ f16 scale; int8 q[32] } */
 
 /** Bytes of K, or of V, for n_pos positions (a multiple of 16) of one head. */
 size_t dv_kv_bytes(dv_kv_type type, uint32_t hd, uint32_t n_pos);
-/** Store one position. q8_0: scale = f16(max|x| / 127), q = round-half-even(x * (1 / scale)), clamped to +-127; a scale that is 0 or not
+/** Store one position. f16: rounded half to even. f32: as it is.
+ * q8_0: scale = f16(max|x| / 127), q = round-half-even(x * (1 / scale)), clamped to +-127; a scale that is 0 or not
  * finite (an x is NaN or too large) gives q 0, and with the latter every score and value of that block becomes NaN. */
 typedef void (*dv_kv_store_fn)(void *kv, uint32_t hd, uint32_t pos, const float *x);
 /**
  * s[i * lds + p] = q_i . K_p for all positions p of n_groups groups, lane = position:
- *   f16:  acc = 0; for d: acc = fma(q[d], (float)k[d], acc)
- *   q8_0: acc = 0; for each block of 32: a = 0; for d: a = fma(q[d], (float)k[d], a); acc = fma(a, (float)scale, acc)
+ *   f16, f32: acc = 0; for d: acc = fma(q[d], (float)k[d], acc)
+ *   q8_0:     acc = 0; for each block of 32: a = 0; for d: a = fma(q[d], (float)k[d], a); acc = fma(a, (float)scale, acc)
  * @param q  [n_q][hd], row stride ldq, already scaled
  */
 typedef void (*dv_attn_scores_fn)(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k,

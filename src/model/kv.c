@@ -9,11 +9,12 @@
 int dv_kv_init(dv_kv *kv, dv_kv_type type, uint32_t n_layer, uint32_t n_head_kv, uint32_t hd_k, uint32_t hd_v,
                dv_err *err)
 {
+    static const char *const names[DV_KV_TYPE_N] = {[DV_KV_F16] = "f16", [DV_KV_Q8_0] = "q8_0", [DV_KV_F32] = "f32"};
     uint32_t unit = type == DV_KV_Q8_0 ? DV_KV_Q8_BLOCK : 16;
     if (hd_k % unit != 0 || hd_v % unit != 0)
         return dv_fail(err, DV_EUNSUPPORTED,
-                       "a %s KV cache needs head sizes that are multiples of %u (this model: %u and %u)",
-                       type == DV_KV_Q8_0 ? "q8_0" : "f16", unit, hd_k, hd_v);
+                       "a KV cache in %s needs head sizes that are multiples of %u (this model: %u and %u)",
+                       names[type], unit, hd_k, hd_v);
     *kv = (dv_kv){.type = type, .n_layer = n_layer, .n_head_kv = n_head_kv, .hd_k = hd_k, .hd_v = hd_v};
     kv->k_bytes = dv_kv_bytes(type, hd_k, DV_KV_PAGE);
     kv->v_bytes = dv_kv_bytes(type, hd_v, DV_KV_PAGE);

@@ -5,15 +5,20 @@
 #include <string.h>
 
 static const uint32_t head_sizes[] = {16, 32, 48, 64, 80, 96, 112, 128, 160, 256};
-static const char *const kv_name[DV_KV_TYPE_N] = {"f16", "q8_0"};
+static const char *const kv_name[DV_KV_TYPE_N] = {"f16", "q8_0", "f32"};
 
-static bool fits(dv_kv_type type, uint32_t hd) { return type == DV_KV_F16 || hd % DV_KV_Q8_BLOCK == 0; }
+static size_t alignment(dv_kv_type type) { return type == DV_KV_F32 ? 4 : 2; }
+static bool fits(dv_kv_type type, uint32_t hd) { return type != DV_KV_Q8_0 || hd % DV_KV_Q8_BLOCK == 0; }
 
 /* Compare caches; in q8_0 the scales are f16 (16 at the start of each K block of 544 bytes, one at the start of a V block of 34). */
 static void same_cache(ck *c, dv_kv_type type, bool is_k, const uint8_t *got, const uint8_t *want, size_t bytes)
 {
     if (type == DV_KV_F16) {
         ck_same_f16(c, "cache", (const uint16_t *)got, (const uint16_t *)want, bytes / 2);
+        return;
+    }
+    if (type == DV_KV_F32) {
+        ck_same_bytes(c, "cache", got, want, bytes);
         return;
     }
     size_t scales = is_k ? DV_KV_GROUP : 1, block = 34 * scales;
@@ -26,7 +31,7 @@ static void same_cache(ck *c, dv_kv_type type, bool is_k, const uint8_t *got, co
 static void check_store(ck *c, dv_kv_type type, bool is_k, uint32_t hd, uint32_t pos, enum ck_floats how)
 {
     size_t bytes = dv_kv_bytes(type, hd, 48);
-    uint8_t *got = ck_mem(c, 0, bytes, 2), *want = ck_mem(c, 1, bytes, 2);
+    uint8_t *got = ck_mem(c, 0, bytes, alignment(type)), *want = ck_mem(c, 1, bytes, alignment(type));
     float *x = ck_mem(c, 2, hd * sizeof *x, 4);
     ck_fill_bytes(c, want, bytes);
     memcpy(got, want, bytes);
@@ -54,7 +59,7 @@ static void store(ck *c, dv_kv_type type, bool is_k)
 static uint8_t *make_cache(ck *c, int i, dv_kv_type type, bool is_k, uint32_t hd, uint32_t n_pos, enum ck_floats how)
 {
     static float x[256];
-    uint8_t *kv = ck_mem(c, i, dv_kv_bytes(type, hd, n_pos), 2);
+    uint8_t *kv = ck_mem(c, i, dv_kv_bytes(type, hd, n_pos), alignment(type));
     if (how == CK_BITS)
         ck_fill_bytes(c, kv, dv_kv_bytes(type, hd, n_pos));
     for (uint32_t p = 0; p < n_pos && how != CK_BITS; p++) {

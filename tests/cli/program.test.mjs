@@ -62,7 +62,7 @@ test('numbers are parsed strictly and errors name the option and its range', () 
         ['--top-p', '1.01', /--top-p/],
         ['--min-p', '2', /--min-p/],
         ['--threads', '257', /--threads must be a whole number from 0 to 256/],
-        ['--kv-type', 'f32', /--kv-type must be one of f16\|q8_0, not 'f32'/],
+        ['--kv-type', 'f64', /--kv-type must be one of auto\|f16\|q8_0\|f32, not 'f64'/],
         ['--cpu-mask', 'sse9', /--cpu-mask must be one of/],
         ['--logit-bias', '5', /--logit-bias must be ID=NUMBER/],
         ['--logit-bias', '5=nan', /--logit-bias/],

@@ -148,7 +148,7 @@ test('an interrupt ends a run with -p', async () => {
     assert.equal(signal, 'SIGINT');
 });
 
-test('q8_0 keys and values answer like f16 ones', () => {
-    assert.equal(ask('What is a llama?', '--kv-type', 'q8_0'), llama);
+test('every format of the KV cache answers alike', () => {
+    for (const type of ['auto', 'f16', 'q8_0', 'f32']) assert.equal(ask('What is a llama?', '--kv-type', type), llama, type);
     assert.ok(json(['info', '--json']).version);
 });

@@ -33,13 +33,6 @@ def distance(a, b, ids=None):
     return math.sqrt(math.fsum((a[i] - b[i]) ** 2 for i in ids) / len(ids))
 
 
-def limit(quant, theirs):
-    """The largest distance that passes, llama.cpp's own being `theirs`. In an F32 file the weights are exact on both sides, and what is
-    left is the rounding of K and V to f16: the same numbers in both programs, so the two distances are equal but for a few values that
-    fall on the other side of a rounding border. That coin toss gets 5 %."""
-    return theirs * 1.05 if quant == "F32" else theirs
-
-
 def questions():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "questions.txt")
     with open(path, encoding="utf-8") as f:

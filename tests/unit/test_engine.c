@@ -224,6 +224,40 @@ static double distance(const float *a, const float *b, size_t n)
     return sqrt(d / s);
 }
 
+/* By default f16, and f32 where the matrices are; f16 is near to f32 but not the same. */
+static void cache_formats(void **state)
+{
+    (void)state;
+    static const char *const quants[] = {"F32", "F16", "Q8_0", "Q4_K_M"};
+    for (size_t m = 0; m < sizeof quants / sizeof *quants; m++) {
+        mf_path p = mf_model(shapes[m], quants[m]);
+        float *by_default = predict(p.at, (dv_engine_options){.threads = 1, .ctx = 128}, N_PROMPT);
+        float *f16 = predict(p.at, (dv_engine_options){.threads = 2, .ctx = 128, .kv_format = DV_KV_FORMAT_F16}, 11);
+        float *f32 = predict(p.at, (dv_engine_options){.threads = 2, .ctx = 128, .kv_format = DV_KV_FORMAT_F32}, 11);
+        double d = distance(f16, f32, 4096);
+        assert_true(d > 0 && d < 0.005);
+        assert_memory_equal(by_default, m == 0 ? f32 : f16, 4096 * sizeof(float));
+        free(by_default);
+        free(f16);
+        free(f32);
+    }
+}
+
+static void cache_format_tells_in_bytes(void **state)
+{
+    (void)state;
+    mf_path p = mf_model("tiny-llama", "Q8_0");
+    uint64_t bytes[DV_KV_FORMAT_N];
+    for (dv_kv_format f = 0; f < DV_KV_FORMAT_N; f++) {
+        dv_engine *e = open_engine(p.at, (dv_engine_options){.threads = 1, .ctx = 64, .kv_format = f});
+        bytes[f] = dv_engine_get_info(e)->kv_bytes_per_token;
+        dv_engine_close(&e);
+    }
+    assert_int_equal(bytes[DV_KV_FORMAT_AUTO], bytes[DV_KV_FORMAT_F16]);
+    assert_int_equal(bytes[DV_KV_FORMAT_F32], 2 * bytes[DV_KV_FORMAT_F16]);
+    assert_int_equal(bytes[DV_KV_FORMAT_Q8_0] * 64, bytes[DV_KV_FORMAT_F16] * 34);
+}
+
 /* LongRoPE's factors depend on the context: the default one counts as if it had been asked for. */
 static void default_context_is_a_context(void **state)
 {
@@ -336,6 +370,8 @@ int main(void)
         cmocka_unit_test(append_refuses_and_keeps),
         cmocka_unit_test(decoding_allocates_only_cache_pages),
         cmocka_unit_test(default_context_is_a_context),
+        cmocka_unit_test(cache_formats),
+        cmocka_unit_test(cache_format_tells_in_bytes),
         cmocka_unit_test(q8_cache_is_close_to_f16),
         cmocka_unit_test(score_sees_what_append_computes),
         cmocka_unit_test(out_of_memory_anywhere_is_an_error),

@@ -59,7 +59,7 @@ static void mixed_batches_equal_single_ones(void **state)
     for (size_t m = 0; m < sizeof shapes / sizeof *shapes; m++) {
         mf_path p = mf_model(shapes[m], "Q4_K_M");
         rig alone, mixed;
-        dv_kv_type type = m % 2 ? DV_KV_Q8_0 : DV_KV_F16;
+        dv_kv_type type = (dv_kv_type)(m % DV_KV_TYPE_N);
         dv_batch_token b[128];
         rig_open(&alone, p.at, type);
         rig_open(&mixed, p.at, type);
@@ -103,6 +103,11 @@ static void pages_come_and_go(void **state)
     dv_err err = {0};
     assert_int_equal(dv_kv_init(&kv, DV_KV_Q8_0, 2, 2, 48, 64, &err), DV_EUNSUPPORTED);
     assert_non_null(strstr(err.msg, "48"));
+    err = (dv_err){0};
+    assert_int_equal(dv_kv_init(&kv, DV_KV_F32, 2, 2, 48, 40, &err), DV_EUNSUPPORTED);
+    assert_non_null(strstr(err.msg, "in f32"));
+    assert_int_equal(dv_kv_init(&kv, DV_KV_F32, 2, 3, 48, 64, NULL), 0);
+    assert_int_equal(dv_kv_token_bytes(&kv), 2 * 3 * (48 + 64) * 4);
     assert_int_equal(dv_kv_init(&kv, DV_KV_F16, 2, 3, 48, 64, NULL), 0);
     assert_int_equal(dv_kv_token_bytes(&kv), 2 * 3 * (48 + 64) * 2);
     assert_int_equal(dv_kv_seq_open(&s, &kv, 200, NULL), 0);

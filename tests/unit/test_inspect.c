@@ -45,6 +45,7 @@ static void memory_from_hyperparameters(void **state)
     dv__inspect_memory m = memory_of(&b, 0);
     assert_true(m.known && m.has_q8_0);
     assert_int_equal(m.n_ctx, 4096);
+    assert_int_equal(m.kv_f32, 4096 * 3 * 2 * (64 + 64) * 4);
     assert_int_equal(m.kv_f16, 4096 * 3 * 2 * (64 + 64) * 2);
     assert_int_equal(m.kv_q8_0, 4096 * 3 * 2 * (64 + 64) / 32 * 34);
     mk_llama(&b, 2);

@@ -218,8 +218,9 @@ static void attention(dv_kern *k, dv_kv_type type, uint32_t hd, dv_rng *r)
     static float key[POS][256], val[POS][256], q[NQ][256], s[NQ][POS], out[NQ][256];
     uint8_t *kc = calloc(1, dv_kv_bytes(type, hd, POS)), *vc = calloc(1, dv_kv_bytes(type, hd, POS));
     assert_true(kc != NULL && vc != NULL);
-    /* An element of q8_0 is off by half a step and by the rounding of the scale. */
-    const double tol = type == DV_KV_F16 ? 0x1p-11 : 1.0 / 250;
+    /* An element of q8_0 is off by half a step and by the rounding of the scale; with f32 the sums are all that rounds. */
+    static const double tols[DV_KV_TYPE_N] = {[DV_KV_F16] = 0x1p-11, [DV_KV_Q8_0] = 1.0 / 250, [DV_KV_F32] = 0x1p-19};
+    const double tol = tols[type];
     kern_random_floats(r, key[0], POS * 256);
     kern_random_floats(r, val[0], POS * 256);
     kern_random_floats(r, q[0], NQ * 256);
@@ -236,7 +237,7 @@ static void attention(dv_kern *k, dv_kv_type type, uint32_t hd, dv_rng *r)
             double dot = 0, bound = 0;
             for (uint32_t d = 0; d < hd; d++) {
                 dot += (double)q[i][d] * (double)key[p][d];
-                bound += fabs((double)q[i][d]) * (type == DV_KV_F16 ? fabs((double)key[p][d]) : 5.0);
+                bound += fabs((double)q[i][d]) * (type == DV_KV_Q8_0 ? 5.0 : fabs((double)key[p][d]));
             }
             assert_true(fabs((double)s[i][p] - dot) <= tol * bound);
             prob[p] = (double)s[i][p];
@@ -275,6 +276,7 @@ static void attention_against_double(void **state)
         dv_kern_init(&k, level[l]);
         for (uint32_t hd = 16; hd <= 256; hd += 16) {
             attention(&k, DV_KV_F16, hd, &r);
+            attention(&k, DV_KV_F32, hd, &r);
             if (hd % DV_KV_Q8_BLOCK == 0)
                 attention(&k, DV_KV_Q8_0, hd, &r);
         }

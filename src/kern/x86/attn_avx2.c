@@ -16,6 +16,18 @@ DV_INLINE __m256 load_s8(const uint8_t *p)
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
+/* Vector i of a row of elements. */
+DV_INLINE __m256 load(const uint8_t *row, unsigned i, dv_kv_type type)
+{
+    switch (type) {
+    case DV_KV_Q8_0: return load_s8(row + 8 * i);
+    case DV_KV_F32: return _mm256_loadu_ps((const float *)(const void *)row + 8 * i);
+    default: return load_f16(row + 16 * i);
+    }
+}
+
+DV_INLINE size_t width(dv_kv_type type) { return type == DV_KV_Q8_0 ? 1 : type == DV_KV_F32 ? 4 : 2; }
+
 /* The f16 at p in all lanes, as f32. */
 DV_INLINE __m256 load_scale(const uint8_t *p)
 {
@@ -24,12 +36,13 @@ DV_INLINE __m256 load_scale(const uint8_t *p)
     return _mm256_cvtph_ps(_mm_set1_epi16(h));
 }
 
-/* s[i][0..1] += q_i[d] * K[d], d = 0..n; K's rows are 16 positions of f16, or of int8. */
-DV_INLINE void dots(const float *q, size_t ldq, unsigned n_q, const uint8_t *k, uint32_t n, bool q8, __m256 s[MAX_Q][2])
+/* s[i][0..1] += q_i[d] * K[d], d = 0..n; K's rows are 16 positions of f16, f32, or int8. */
+DV_INLINE void dots(const float *q, size_t ldq, unsigned n_q, const uint8_t *k, uint32_t n, dv_kv_type type,
+                    __m256 s[MAX_Q][2])
 {
     for (uint32_t d = 0; d < n; d++) {
-        const uint8_t *row = k + (size_t)d * (q8 ? DV_KV_GROUP : 2 * DV_KV_GROUP);
-        __m256 k0 = q8 ? load_s8(row) : load_f16(row), k1 = q8 ? load_s8(row + 8) : load_f16(row + 16);
+        const uint8_t *row = k + (size_t)d * DV_KV_GROUP * width(type);
+        __m256 k0 = load(row, 0, type), k1 = load(row, 1, type);
         DV_UNROLL
         for (unsigned i = 0; i < n_q; i++) {
             __m256 a = _mm256_broadcast_ss(q + i * ldq + d);
@@ -47,11 +60,12 @@ DV_INLINE void zero(__m256 s[MAX_Q][2], unsigned n_q)
 }
 
 /* n_q (a constant) rows times one group of 16 positions. */
-DV_INLINE void scores_f16(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds, unsigned n_q)
+DV_INLINE void scores_plain(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                            dv_kv_type type, unsigned n_q)
 {
     __m256 a[MAX_Q][2];
     zero(a, n_q);
-    dots(q, ldq, n_q, k, hd, false, a);
+    dots(q, ldq, n_q, k, hd, type, a);
     DV_UNROLL
     for (unsigned i = 0; i < n_q; i++) {
         _mm256_storeu_ps(s + i * lds, a[i][0]);
@@ -65,7 +79,7 @@ DV_INLINE void scores_q8(const float *q, size_t ldq, uint32_t hd, const uint8_t 
     for (uint32_t at = 0; at < hd; at += DV_KV_Q8_BLOCK, k += DV__K_Q8_BYTES) {
         __m256 a[MAX_Q][2], d0 = load_f16(k), d1 = load_f16(k + 16);
         zero(a, n_q);
-        dots(q + at, ldq, n_q, k + 2 * DV_KV_GROUP, DV_KV_Q8_BLOCK, true, a);
+        dots(q + at, ldq, n_q, k + 2 * DV_KV_GROUP, DV_KV_Q8_BLOCK, DV_KV_Q8_0, a);
         DV_UNROLL
         for (unsigned i = 0; i < n_q; i++) {
             __m256 s0 = at == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(s + i * lds);
@@ -77,28 +91,29 @@ DV_INLINE void scores_q8(const float *q, size_t ldq, uint32_t hd, const uint8_t 
 }
 
 DV_INLINE void scores_rows(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, uint32_t n_groups, float *s,
-                           size_t lds, bool q8, unsigned n_q)
+                           size_t lds, dv_kv_type type, unsigned n_q)
 {
-    size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__K_Q8_BYTES : (size_t)hd * 2 * DV_KV_GROUP;
+    bool q8 = type == DV_KV_Q8_0;
+    size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__K_Q8_BYTES : hd * DV_KV_GROUP * width(type);
     for (uint32_t g = 0; g < n_groups; g++, k += step, s += DV_KV_GROUP) {
         if (q8)
             scores_q8(q, ldq, hd, k, s, lds, n_q);
         else
-            scores_f16(q, ldq, hd, k, s, lds, n_q);
+            scores_plain(q, ldq, hd, k, s, lds, type, n_q);
     }
 }
 
 DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const uint8_t *k, uint32_t n_groups,
-                      float *s, size_t lds, bool q8)
+                      float *s, size_t lds, dv_kv_type type)
 {
     for (; n_q >= MAX_Q; n_q -= MAX_Q, q += MAX_Q * ldq, s += MAX_Q * lds)
-        scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, MAX_Q);
+        scores_rows(q, ldq, hd, k, n_groups, s, lds, type, MAX_Q);
     switch (n_q) {
-    case 1: scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, 1); break;
-    case 2: scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, 2); break;
-    case 3: scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, 3); break;
-    case 4: scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, 4); break;
-    case 5: scores_rows(q, ldq, hd, k, n_groups, s, lds, q8, 5); break;
+    case 1: scores_rows(q, ldq, hd, k, n_groups, s, lds, type, 1); break;
+    case 2: scores_rows(q, ldq, hd, k, n_groups, s, lds, type, 2); break;
+    case 3: scores_rows(q, ldq, hd, k, n_groups, s, lds, type, 3); break;
+    case 4: scores_rows(q, ldq, hd, k, n_groups, s, lds, type, 4); break;
+    case 5: scores_rows(q, ldq, hd, k, n_groups, s, lds, type, 5); break;
     default: break;
     }
 }
@@ -106,21 +121,28 @@ DV_INLINE void scores(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, con
 void dv__attn_scores_f16_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
                               float *s, size_t lds)
 {
-    scores(q, ldq, n_q, hd, k, n_groups, s, lds, false);
+    scores(q, ldq, n_q, hd, k, n_groups, s, lds, DV_KV_F16);
+}
+
+void dv__attn_scores_f32_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                              float *s, size_t lds)
+{
+    scores(q, ldq, n_q, hd, k, n_groups, s, lds, DV_KV_F32);
 }
 
 void dv__attn_scores_q8_0_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
                                float *s, size_t lds)
 {
-    scores(q, ldq, n_q, hd, k, n_groups, s, lds, true);
+    scores(q, ldq, n_q, hd, k, n_groups, s, lds, DV_KV_Q8_0);
 }
 
 /* n_q rows times 8 * n_vec elements of V from element d0 on; the outputs stay in registers for all positions. */
 DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
-                            size_t ldo, uint32_t d0, bool q8, unsigned n_q, unsigned n_vec)
+                            size_t ldo, uint32_t d0, dv_kv_type type, unsigned n_q, unsigned n_vec)
 {
-    size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : (size_t)hd * 2;
-    v += q8 ? (size_t)(d0 / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : (size_t)d0 * 2;
+    bool q8 = type == DV_KV_Q8_0;
+    size_t step = q8 ? (size_t)(hd / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : hd * width(type);
+    v += q8 ? (size_t)(d0 / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES : d0 * width(type);
     out += d0;
     __m256 o[12];
     DV_UNROLL
@@ -130,7 +152,7 @@ DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8
         __m256 w[8], scale = q8 ? load_scale(v) : _mm256_setzero_ps();
         DV_UNROLL
         for (unsigned j = 0; j < n_vec; j++)
-            w[j] = q8 ? load_s8(v + 2 + d0 % DV_KV_Q8_BLOCK + 8 * j) : load_f16(v + 16 * j);
+            w[j] = load(q8 ? v + 2 + d0 % DV_KV_Q8_BLOCK : v, j, type);
         DV_UNROLL
         for (unsigned i = 0; i < n_q; i++) {
             __m256 a = _mm256_broadcast_ss(p + i * ldp + pos);
@@ -148,26 +170,27 @@ DV_INLINE void values_block(const float *p, size_t ldp, uint32_t hd, const uint8
 
 /* n_vec: vectors per block while they fit, then two at a time (hd is a multiple of 16). */
 DV_INLINE void values_rows(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
-                           size_t ldo, bool q8, unsigned n_q, unsigned n_vec)
+                           size_t ldo, dv_kv_type type, unsigned n_q, unsigned n_vec)
 {
     uint32_t d = 0;
     for (; d + 8 * n_vec <= hd; d += 8 * n_vec)
-        values_block(p, ldp, hd, v, n_pos, out, ldo, d, q8, n_q, n_vec);
+        values_block(p, ldp, hd, v, n_pos, out, ldo, d, type, n_q, n_vec);
     for (; d < hd; d += 16)
-        values_block(p, ldp, hd, v, n_pos, out, ldo, d, q8, n_q, 2);
+        values_block(p, ldp, hd, v, n_pos, out, ldo, d, type, n_q, 2);
 }
 
 DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const uint8_t *v, uint32_t n_pos,
-                      float *out, size_t ldo, bool q8)
+                      float *out, size_t ldo, dv_kv_type type)
 {
+    bool q8 = type == DV_KV_Q8_0;
     for (; n_q >= MAX_Q; n_q -= MAX_Q, p += MAX_Q * ldp, out += MAX_Q * ldo)
-        values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, MAX_Q, 2);
+        values_rows(p, ldp, hd, v, n_pos, out, ldo, type, MAX_Q, 2);
     switch (n_q) {
-    case 1: values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, 1, q8 ? 4 : 8); break;
-    case 2: values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, 2, 4); break;
-    case 3: values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, 3, q8 ? 2 : 4); break;
-    case 4: values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, 4, 2); break;
-    case 5: values_rows(p, ldp, hd, v, n_pos, out, ldo, q8, 5, 2); break;
+    case 1: values_rows(p, ldp, hd, v, n_pos, out, ldo, type, 1, q8 ? 4 : 8); break;
+    case 2: values_rows(p, ldp, hd, v, n_pos, out, ldo, type, 2, 4); break;
+    case 3: values_rows(p, ldp, hd, v, n_pos, out, ldo, type, 3, q8 ? 2 : 4); break;
+    case 4: values_rows(p, ldp, hd, v, n_pos, out, ldo, type, 4, 2); break;
+    case 5: values_rows(p, ldp, hd, v, n_pos, out, ldo, type, 5, 2); break;
     default: break;
     }
 }
@@ -175,14 +198,20 @@ DV_INLINE void values(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, con
 void dv__attn_values_f16_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
                               uint32_t n_pos, float *out, size_t ldo)
 {
-    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 2, n_pos, out, ldo, false);
+    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 2, n_pos, out, ldo, DV_KV_F16);
+}
+
+void dv__attn_values_f32_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                              uint32_t n_pos, float *out, size_t ldo)
+{
+    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 4, n_pos, out, ldo, DV_KV_F32);
 }
 
 void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
                                uint32_t n_pos, float *out, size_t ldo)
 {
     const uint8_t *row = (const uint8_t *)v + (size_t)first * (hd / DV_KV_Q8_BLOCK) * DV__V_Q8_BYTES;
-    values(p, ldp, n_q, hd, row, n_pos, out, ldo, true);
+    values(p, ldp, n_q, hd, row, n_pos, out, ldo, DV_KV_Q8_0);
 }
 
 /* Lanes i..i+7 that lie in [lo, hi). */

@@ -11,17 +11,21 @@
 enum { G = DV_KV_GROUP, B = DV_KV_Q8_BLOCK, MAX_Q = 8 };
 
 DV_INLINE __m512 load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+DV_INLINE __m512 load_f32(const void *p) { return _mm512_loadu_ps(p); }
 DV_INLINE __m512 load_i8(const void *p)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
+/* f16 and f32 share their code: how to load 16 elements of `width` bytes each. */
+typedef __m512 (*load_fn)(const void *p);
+
 /* --- scores: NQ rows, NG groups of 16 positions (bytes apart) --- */
 
-DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
-                                const int NQ, const int NG)
+DV_INLINE void scores_plain_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                                  const int NQ, const int NG, load_fn load, const size_t width)
 {
-    const size_t group = (size_t)hd * G * 2;
+    const size_t group = hd * G * width;
     __m512 acc[MAX_Q][4];
     UNROLL(8)
     for (int i = 0; i < NQ; i++) {
@@ -29,11 +33,11 @@ DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const u
         for (int g = 0; g < NG; g++)
             acc[i][g] = _mm512_setzero_ps();
     }
-    for (uint32_t d = 0; d < hd; d++, k += 2 * G) {
+    for (uint32_t d = 0; d < hd; d++, k += G * width) {
         __m512 v[4];
         UNROLL(4)
         for (int g = 0; g < NG; g++)
-            v[g] = load_f16(k + (size_t)g * group);
+            v[g] = load(k + (size_t)g * group);
         UNROLL(8)
         for (int i = 0; i < NQ; i++) {
             __m512 x = _mm512_set1_ps(q[(size_t)i * ldq + d]);
@@ -48,6 +52,18 @@ DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const u
         for (int g = 0; g < NG; g++)
             _mm512_storeu_ps(s + (size_t)i * lds + g * G, acc[i][g]);
     }
+}
+
+DV_INLINE void scores_f16_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                                const int NQ, const int NG)
+{
+    scores_plain_block(q, ldq, hd, k, s, lds, NQ, NG, load_f16, 2);
+}
+
+DV_INLINE void scores_f32_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
+                                const int NQ, const int NG)
+{
+    scores_plain_block(q, ldq, hd, k, s, lds, NQ, NG, load_f32, 4);
 }
 
 DV_INLINE void scores_q8_block(const float *q, size_t ldq, uint32_t hd, const uint8_t *k, float *s, size_t lds,
@@ -137,6 +153,12 @@ static void scores_f16(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, co
     scores(q, ldq, n_q, hd, k, n_groups, s, lds, (size_t)hd * G * 2, scores_f16_block);
 }
 
+static void scores_f32(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                       float *s, size_t lds)
+{
+    scores(q, ldq, n_q, hd, k, n_groups, s, lds, (size_t)hd * G * 4, scores_f32_block);
+}
+
 static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups, float *s,
                       size_t lds)
 {
@@ -145,8 +167,8 @@ static void scores_q8(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, con
 
 /* --- values: NQ rows, NV vectors of 16 elements of the head --- */
 
-DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
-                                size_t ldo, const int NQ, const int NV)
+DV_INLINE void values_plain_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                                  size_t ldo, const int NQ, const int NV, load_fn load, const size_t width)
 {
     __m512 acc[MAX_Q][8], x[8];
     UNROLL(8)
@@ -155,10 +177,10 @@ DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const u
         for (int j = 0; j < NV; j++)
             acc[i][j] = _mm512_loadu_ps(out + (size_t)i * ldo + 16 * j);
     }
-    for (uint32_t pos = 0; pos < n_pos; pos++, v += (size_t)hd * 2) {
+    for (uint32_t pos = 0; pos < n_pos; pos++, v += hd * width) {
         UNROLL(8)
         for (int j = 0; j < NV; j++)
-            x[j] = load_f16(v + 32 * j);
+            x[j] = load(v + 16 * (size_t)j * width);
         UNROLL(8)
         for (int i = 0; i < NQ; i++) {
             __m512 f = _mm512_set1_ps(p[(size_t)i * ldp + pos]);
@@ -173,6 +195,18 @@ DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const u
         for (int j = 0; j < NV; j++)
             _mm512_storeu_ps(out + (size_t)i * ldo + 16 * j, acc[i][j]);
     }
+}
+
+DV_INLINE void values_f16_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                                size_t ldo, const int NQ, const int NV)
+{
+    values_plain_block(p, ldp, hd, v, n_pos, out, ldo, NQ, NV, load_f16, 2);
+}
+
+DV_INLINE void values_f32_block(const float *p, size_t ldp, uint32_t hd, const uint8_t *v, uint32_t n_pos, float *out,
+                                size_t ldo, const int NQ, const int NV)
+{
+    values_plain_block(p, ldp, hd, v, n_pos, out, ldo, NQ, NV, load_f32, 4);
 }
 
 /* NV is even: blocks of 32 elements are two vectors and share a scale. */
@@ -254,6 +288,12 @@ static void values_f16(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, co
     values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 2, n_pos, out, ldo, 32, values_f16_block, 1);
 }
 
+static void values_f32(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                       uint32_t n_pos, float *out, size_t ldo)
+{
+    values(p, ldp, n_q, hd, (const uint8_t *)v + (size_t)first * hd * 4, n_pos, out, ldo, 64, values_f32_block, 1);
+}
+
 static void values_q8(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
                       uint32_t n_pos, float *out, size_t ldo)
 {
@@ -265,6 +305,8 @@ void dv__attn_init_avx512(dv_kern *k)
 {
     k->attn_scores[DV_KV_F16] = scores_f16;
     k->attn_scores[DV_KV_Q8_0] = scores_q8;
+    k->attn_scores[DV_KV_F32] = scores_f32;
     k->attn_values[DV_KV_F16] = values_f16;
     k->attn_values[DV_KV_Q8_0] = values_q8;
+    k->attn_values[DV_KV_F32] = values_f32;
 }

@@ -61,10 +61,14 @@ void dv__store_k_q8_0_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
 void dv__store_v_q8_0_avx2(void *kv, uint32_t hd, uint32_t pos, const float *x);
 void dv__attn_scores_f16_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
                               float *s, size_t lds);
+void dv__attn_scores_f32_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
+                              float *s, size_t lds);
 void dv__attn_scores_q8_0_avx2(const float *q, size_t ldq, uint32_t n_q, uint32_t hd, const void *k, uint32_t n_groups,
                                float *s, size_t lds);
 float dv__softmax_avx2(float *s, uint32_t lo, uint32_t hi, uint32_t n);
 void dv__attn_values_f16_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
+                              uint32_t n_pos, float *out, size_t ldo);
+void dv__attn_values_f32_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
                               uint32_t n_pos, float *out, size_t ldo);
 void dv__attn_values_q8_0_avx2(const float *p, size_t ldp, uint32_t n_q, uint32_t hd, const void *v, uint32_t first,
                                uint32_t n_pos, float *out, size_t ldo);

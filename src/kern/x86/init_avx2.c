@@ -22,6 +22,7 @@ static void init_unpack(dv_kern *k)
     k->unpackf[DV_TYPE_BF16] = dv__unpackf_bf16_avx2;
 }
 
+/* Storing f32 converts nothing: the C reference copies as fast. */
 static void init_attn(dv_kern *k)
 {
     k->store_k[DV_KV_F16] = dv__store_k_f16_avx2;
@@ -30,9 +31,11 @@ static void init_attn(dv_kern *k)
     k->store_v[DV_KV_Q8_0] = dv__store_v_q8_0_avx2;
     k->attn_scores[DV_KV_F16] = dv__attn_scores_f16_avx2;
     k->attn_scores[DV_KV_Q8_0] = dv__attn_scores_q8_0_avx2;
+    k->attn_scores[DV_KV_F32] = dv__attn_scores_f32_avx2;
     k->softmax = dv__softmax_avx2;
     k->attn_values[DV_KV_F16] = dv__attn_values_f16_avx2;
     k->attn_values[DV_KV_Q8_0] = dv__attn_values_q8_0_avx2;
+    k->attn_values[DV_KV_F32] = dv__attn_values_f32_avx2;
 }
 
 void dv__kern_init_avx2(dv_kern *k)
