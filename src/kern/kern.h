@@ -25,6 +25,9 @@ enum {
     DV_TILE_ROWS = 32,  /**< rows (outputs) of a tile */
     DV_FTILE_K = 128,   /**< columns of a float tile */
     DV_KV_GROUP = 16,   /**< positions interleaved in the K cache */
+    DV_GEMV_ROWS = 16,  /**< rows and */
+    DV_GEMV_COLS = 4,   /**< most columns of a product without a tile, */
+    DV_GEMV_AHEAD = 4,  /**< and its prefetch distance in calls: some 10 KB, so a part of the L1 cache */
     DV_KV_Q8_BLOCK = 32 /**< elements that share a scale in a q8_0 KV cache */
 };
 
@@ -85,6 +88,15 @@ typedef void (*dv_unpackf_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_row
  * @param x    [n_cols] blocks
  */
 typedef void (*dv_gemm_fn)(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
+/**
+ * unpack and gemm in one, for DV_GEMV_ROWS rows and few columns: what is unpacked goes into the products from the registers. The same
+ * arithmetic and the same layout of acc, of which the caller points to the first of these rows.
+ * @param w, row_bytes, n_k  as for unpack
+ * @param ahead   the rows (with the same distance) that will be read DV_GEMV_AHEAD calls later, or any address: prefetched
+ * @param n_cols  1..DV_GEMV_COLS
+ */
+typedef void (*dv_gemv_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead,
+                           const dv_act_block *x, uint32_t n_cols, float *acc);
 /** acc[c * 32 + r] += s, s = 0; for k: s = fma(tile[k * 32 + r], x[c * ldx + k], s). */
 typedef void (*dv_gemmf_fn)(const float *tile, uint32_t n_k, const float *x, size_t ldx, uint32_t n_cols, float *acc);
 
@@ -151,6 +163,7 @@ typedef struct dv_kern {
     dv_unpack_fn unpack[DV_TYPE_N];   /**< integer types; NULL for float and unsupported types */
     dv_unpackf_fn unpackf[DV_TYPE_N]; /**< float types; NULL for the others */
     dv_gemm_fn gemm[DV_SHAPE_N];
+    dv_gemv_fn gemv[DV_TYPE_N]; /**< NULL where the level has none: then unpack and gemm serve few columns too */
     dv_gemmf_fn gemmf;
     dv_quant_act_fn quant_act;
     dv_rmsnorm_fn rmsnorm;

@@ -22,7 +22,8 @@ enum {
     CHUNK_MIN = 64,       /* but so many columns at least, or unpacking the weights again for each chunk would show */
     CHUNK_MAX = 256,      /* bounds the accumulators in a thread's scratch */
     CHUNK_STEP = 8,       /* chunks are equal up to this, which suits the column blocking of the kernels */
-    UNPACK_COLS = 8,      /* an unpacked tile costs about as much as multiplying it with so many columns */
+    UNPACK_COLS = 8,      /* an unpacked tile costs about as much as multiplying it with so many columns, */
+    STREAM_COLS = 2,      /* and reading the weights from memory, for few columns, about as much as this */
     PART_COST = 1 << 22,  /* multiply-adds below which a part is not worth its hand-out */
     PARTS_PER_THREAD = 4, /* but that many parts are kept for balance */
     QUANT_ELEMENTS = 1 << 14 /* elements of a part of the quantisation */
@@ -102,7 +103,9 @@ static uint32_t chunk_columns(const dv_mm_job *job, bool is_f)
 static void plan_job(dv_mm *mm, const dv_mm_job *job, const dv_act_block *blocks)
 {
     uint32_t chunk = chunk_columns(job, blocks == NULL), n_groups = div_up(job->w->n_out, DV_TILE_ROWS);
-    uint64_t group_cost = (uint64_t)DV_TILE_ROWS * DV_MAX(job->w->n_in, 1u) * (DV_MIN(chunk, job->n_tok) + UNPACK_COLS);
+    uint64_t group_cost =
+        (uint64_t)DV_TILE_ROWS * DV_MAX(job->w->n_in, 1u) *
+        (job->n_tok <= DV_GEMV_COLS ? job->n_tok + STREAM_COLS : DV_MIN(chunk, job->n_tok) + UNPACK_COLS);
     uint32_t most = n_groups / (dv_pool_threads(mm->pool) * PARTS_PER_THREAD);
     uint32_t groups = (uint32_t)DV_MIN(PART_COST / group_cost, (uint64_t)most);
     plan *p = &mm->plans[mm->n_plans++];
@@ -172,17 +175,47 @@ DV_INLINE void prefetch(ahead a, uint32_t first_row, uint32_t end_row)
     }
 }
 
+static size_t tile_row_bytes(const dv_mat *w)
+{
+    const dv_type_info *type = dv_type_get(w->type);
+    return (size_t)DV_SB / type->block_len * type->block_bytes;
+}
+
+/* Few columns: rows row..row+n_rows, in runs of DV_GEMV_ROWS, of columns col..col+n_cols into acc. */
+static void multiply_few(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
+                         float *acc)
+{
+    const dv_mat *w = p->job->w;
+    const uint32_t n_tiles = div_up(w->n_in, DV_SB);
+    const size_t sb_bytes = tile_row_bytes(w);
+    dv_gemv_fn gemv = mm->kern->gemv[w->type];
+    for (uint32_t r = 0; r < n_rows; r += DV_GEMV_ROWS) {
+        const uint8_t *rows = w->data + (row + r) * w->row_bytes;
+        for (uint32_t i = 0; i < n_tiles; i++) {
+            /* Past the end of these rows it goes on in the next ones. */
+            uint32_t next = i + DV_GEMV_AHEAD;
+            const uint8_t *later =
+                rows + (size_t)(next / n_tiles) * DV_GEMV_ROWS * w->row_bytes + next % n_tiles * sb_bytes;
+            gemv(rows + i * sb_bytes, w->row_bytes, DV_MIN(w->n_in - i * DV_SB, (uint32_t)DV_SB), later,
+                 p->blocks + (size_t)i * p->job->n_tok + col, n_cols, acc + r);
+        }
+    }
+}
+
 /* Rows row..row+n_rows of columns col..col+n_cols into acc. */
 static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
                          scratch *s)
 {
     const dv_mat *w = p->job->w;
-    const dv_type_info *type = dv_type_get(w->type);
     const uint8_t *tile = w->data + row * w->row_bytes;
     const dv_act_block *x = p->blocks + col;
-    size_t sb_bytes = DV_SB / type->block_len * type->block_bytes;
+    size_t sb_bytes = tile_row_bytes(w);
     dv_unpack_fn unpack = mm->kern->unpack[w->type];
     dv_gemm_fn gemm = mm->kern->gemm[dv_type_shape(w->type)];
+    if (n_cols <= DV_GEMV_COLS && n_rows % DV_GEMV_ROWS == 0 && mm->kern->gemv[w->type] != NULL) {
+        multiply_few(mm, p, row, n_rows, col, n_cols, s->acc);
+        return;
+    }
     for (uint32_t k = 0; k < w->n_in; k += DV_SB, tile += sb_bytes, x += p->job->n_tok) {
         uint32_t n_k = DV_MIN(w->n_in - k, (uint32_t)DV_SB);
         ahead next = tile_after(w, tile, sb_bytes, row, w->n_in - k <= DV_SB);

@@ -134,6 +134,54 @@ static void check_float_type(ck *c, dv_type type)
              "32 x 128");
 }
 
+/* gemv against unpack and gemm of the reference. */
+static void check_gemv(ck *c, dv_type type, enum pattern how, uint32_t n_k, uint32_t n_cols)
+{
+    size_t row_bytes, n = (size_t)n_cols * DV_TILE_ROWS;
+    const uint8_t *w = make_rows(c, type, how, DV_GEMV_ROWS, n_k, &row_bytes);
+    float *x = ck_mem(c, 1, DV_SB * sizeof *x, 4);
+    dv_act_block *blocks = ck_mem(c, 2, n_cols * sizeof *blocks, 64);
+    dv_tile *t = ck_mem(c, 3, sizeof *t, 64);
+    float *got = ck_mem(c, 4, n * sizeof *got, 64), *want = ck_mem(c, 5, n * sizeof *want, 64);
+    float *before = ck_mem(c, 6, n * sizeof *before, 64);
+    for (uint32_t i = 0; i < n_cols; i++) {
+        ck_fill_floats(c, dv_rng_below(&c->rng, 4) ? CK_NORMAL : CK_WIDE, x, n_k);
+        c->ref->quant_act(x, n_k, blocks + i, 1);
+    }
+    ck_fill_floats(c, CK_NORMAL, want, n);
+    memcpy(got, want, n * sizeof *got);
+    memcpy(before, want, n * sizeof *got);
+    ck_case(c, "n_k %u, n_cols %u, row_bytes %zu, %s", n_k, n_cols, row_bytes, pattern_name[how]);
+    c->ref->unpack[type](w, row_bytes, DV_GEMV_ROWS, n_k, t);
+    c->ref->gemm[dv_type_shape(type)](t, n_k, blocks, n_cols, want);
+    c->now->gemv[type](w, row_bytes, n_k, w, blocks, n_cols, got);
+    for (uint32_t i = 0; i < n_cols; i++)
+        ck_same_f32(c, "acc", got + i * DV_TILE_ROWS, want + i * DV_TILE_ROWS, DV_GEMV_ROWS);
+    for (uint32_t i = 0; i < n_cols; i++)
+        ck_same_f32(c, "acc of other rows", got + i * DV_TILE_ROWS + DV_GEMV_ROWS,
+                    before + i * DV_TILE_ROWS + DV_GEMV_ROWS, DV_TILE_ROWS - DV_GEMV_ROWS);
+    ck_canaries(c);
+}
+
+static void gemv_of_type(ck *c, dv_type type)
+{
+    uint32_t step = DV_MAX(dv_type_get(type)->block_len, 32u);
+    for (int how = 0; how < PATTERN_N && ck_checking(c); how++)
+        for (uint32_t n_k = step; n_k <= DV_SB; n_k += step)
+            for (uint32_t n_cols = 1; n_cols <= DV_GEMV_COLS; n_cols++)
+                check_gemv(c, type, how, n_k, n_cols);
+    for (uint32_t n_cols = 1; n_cols <= DV_GEMV_COLS && c->bench; n_cols++) {
+        size_t row_bytes;
+        const uint8_t *w = make_rows(c, type, ORDINARY, DV_GEMV_ROWS, DV_SB, &row_bytes);
+        dv_act_block *x = ck_mem(c, 1, n_cols * sizeof *x, 64);
+        float *acc = ck_mem(c, 2, n_cols * DV_TILE_ROWS * sizeof *acc, 64);
+        memset(x, 0, n_cols * sizeof *x);
+        memset(acc, 0, n_cols * DV_TILE_ROWS * sizeof *acc);
+        CK_BENCH(c, (double)DV_GEMV_ROWS * DV_SB * n_cols, "mac",
+                 c->now->gemv[type](w, row_bytes, DV_SB, w, x, n_cols, acc), "16 x 256, %u columns", n_cols);
+    }
+}
+
 void ck_unpack(ck *c)
 {
     for (size_t i = 0; i < DV_ARRAY_LEN(kern_types); i++) {
@@ -145,5 +193,13 @@ void ck_unpack(ck *c)
             continue;
         (is_float ? check_float_type : check_type)(c, type);
         ck_end(c);
+    }
+    for (size_t i = 0; i < DV_ARRAY_LEN(kern_types); i++) {
+        char name[16];
+        lower(dv_type_name(kern_types[i]), name);
+        if (c->now->gemv[kern_types[i]] != NULL && CK_BEGIN(c, gemv[kern_types[i]], "gemv_%s", name)) {
+            gemv_of_type(c, kern_types[i]);
+            ck_end(c);
+        }
     }
 }

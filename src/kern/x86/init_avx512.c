@@ -12,8 +12,8 @@ void dv__kern_init_avx512(dv_kern *k, bool vnni)
     dv__attn_init_avx512(k);
     dv__kv_init_avx512(k);
     dv__vec_init_avx512(k);
-    dv__unpack_32_init_avx512(k);
-    dv__unpack_k23_init_avx512(k);
-    dv__unpack_q8_init_avx512(k);
-    dv__unpack_k456_init_avx512(k);
+    dv__unpack_32_init_avx512(k, vnni);
+    dv__unpack_k23_init_avx512(k, vnni);
+    dv__unpack_q8_init_avx512(k, vnni);
+    dv__unpack_k456_init_avx512(k, vnni);
 }

@@ -5,47 +5,51 @@
 #include "kern/x86/unpack_avx512.h"
 
 /* Q4_0: f16 d, nibbles. 18 bytes. Weight = d * (q - 8). */
-static void q4_0_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q4_0_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i bias = _mm512_set1_epi8(8);
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(32) uint16_t d[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++)
-            copy_u16(w + half * row_bytes + 18 * b, row_bytes, d[b]);
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            __m512i v[4];
-            words_16x4(w + half * row_bytes + 18 * b + 2, row_bytes, v);
-            UNROLL(4)
-            for (unsigned j = 0; j < 4; j++) {
-                store_s8(t, 16 * b + 2 * j, half, _mm512_sub_epi8(low_nibbles(v[j]), bias));
-                store_s8(t, 16 * b + 2 * j + 8, half, _mm512_sub_epi8(high_nibbles(v[j]), bias));
-            }
-            _mm512_store_ps(t->d[b] + half, f16_16(d[b]));
+    DV_ALIGNED(32) uint16_t d[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++)
+        copy_u16(w + 18 * b, row_bytes, d[b]);
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        __m512i v[4];
+        dots s;
+        fetch(o, b, 8);
+        words_16x4(w + 18 * b + 2, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(4)
+        for (unsigned j = 0; j < 4; j++) {
+            put_s8(o, 16 * b + 2 * j, &s, _mm512_sub_epi8(low_nibbles(v[j]), bias));
+            put_s8(o, 16 * b + 2 * j + 8, &s, _mm512_sub_epi8(high_nibbles(v[j]), bias));
         }
+        close_block(o, b, &s);
+        put_d(o, b, f16_16(d[b]));
     }
 }
-UNPACK_DEFINE(q4_0, 32, 18)
+UNPACK_DEFINE(q4_0, DV_SHAPE_32, 32, 18)
 
 /* Q4_1: f16 d, f16 m, nibbles. 20 bytes. Weight = d * q + m. */
-static void q4_1_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q4_1_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(64) uint32_t dm[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++)
-            copy_u32(w + half * row_bytes + 20 * b, row_bytes, dm[b]);
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            __m512i v[4];
-            words_16x4(w + half * row_bytes + 20 * b + 4, row_bytes, v);
-            UNROLL(4)
-            for (unsigned j = 0; j < 4; j++)
-                store_nibbles(t, 16 * b + 2 * j, 8, half, v[j]);
-            __m512i h = _mm512_load_si512(dm[b]);
-            _mm512_store_ps(t->d[b] + half, low_f16(h));
-            _mm512_store_ps(t->m[b] + half, high_f16(h));
-        }
+    DV_ALIGNED(64) uint32_t dm[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++)
+        copy_u32(w + 20 * b, row_bytes, dm[b]);
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        __m512i v[4];
+        dots s;
+        fetch(o, b, 8);
+        words_16x4(w + 20 * b + 4, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(4)
+        for (unsigned j = 0; j < 4; j++)
+            put_nibbles(o, 16 * b + 2 * j, 8, &s, &s, v[j]);
+        __m512i h = _mm512_load_si512(dm[b]);
+        close_block(o, b, &s);
+        put_d(o, b, low_f16(h));
+        put_m(o, b, high_f16(h));
     }
 }
-UNPACK_DEFINE(q4_1, 32, 20)
+UNPACK_DEFINE(q4_1, DV_SHAPE_32M, 32, 20)
 
 /* The fifth bits of a block are a 32-bit word per row. Byte i of it, repeated in every byte of the lane, against one
  * bit for each byte: group j of four elements needs bits 4j .. 4j + 3, which are in byte j / 2. */
@@ -58,61 +62,64 @@ DV_INLINE __m512i repeat_byte(__m512i w, unsigned i)
 DV_INLINE __m512i four_bits(unsigned j) { return _mm512_set1_epi32((int)(j % 2 == 0 ? 0x08040201u : 0x80402010u)); }
 
 /* Q5_0: f16 d, fifth bits, nibbles. 22 bytes. Weight = d * (q - 16): a clear fifth bit subtracts 16. */
-static void q5_0_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q5_0_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i bias = _mm512_set1_epi8(16);
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(32) uint16_t d[8][16];
-        DV_ALIGNED(64) uint32_t bits[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            copy_u16(w + half * row_bytes + 22 * b, row_bytes, d[b]);
-            copy_u32(w + half * row_bytes + 22 * b + 2, row_bytes, bits[b]);
+    DV_ALIGNED(32) uint16_t d[8][16];
+    DV_ALIGNED(64) uint32_t bits[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        copy_u16(w + 22 * b, row_bytes, d[b]);
+        copy_u32(w + 22 * b + 2, row_bytes, bits[b]);
+    }
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        __m512i v[4], h = _mm512_load_si512(bits[b]);
+        dots s;
+        fetch(o, b, 8);
+        words_16x4(w + 22 * b + 6, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(4)
+        for (unsigned j = 0; j < 4; j++) {
+            __m512i lo = low_nibbles(v[j]), hi = high_nibbles(v[j]);
+            lo = _mm512_mask_sub_epi8(lo, _mm512_testn_epi8_mask(repeat_byte(h, j / 2), four_bits(j)), lo, bias);
+            hi = _mm512_mask_sub_epi8(hi, _mm512_testn_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, bias);
+            put_s8(o, 16 * b + 2 * j, &s, lo);
+            put_s8(o, 16 * b + 2 * j + 8, &s, hi);
         }
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            __m512i v[4], h = _mm512_load_si512(bits[b]);
-            words_16x4(w + half * row_bytes + 22 * b + 6, row_bytes, v);
-            UNROLL(4)
-            for (unsigned j = 0; j < 4; j++) {
-                __m512i lo = low_nibbles(v[j]), hi = high_nibbles(v[j]);
-                lo = _mm512_mask_sub_epi8(lo, _mm512_testn_epi8_mask(repeat_byte(h, j / 2), four_bits(j)), lo, bias);
-                hi =
-                    _mm512_mask_sub_epi8(hi, _mm512_testn_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, bias);
-                store_s8(t, 16 * b + 2 * j, half, lo);
-                store_s8(t, 16 * b + 2 * j + 8, half, hi);
-            }
-            _mm512_store_ps(t->d[b] + half, f16_16(d[b]));
-        }
+        close_block(o, b, &s);
+        put_d(o, b, f16_16(d[b]));
     }
 }
-UNPACK_DEFINE(q5_0, 32, 22)
+UNPACK_DEFINE(q5_0, DV_SHAPE_32, 32, 22)
 
 /* Q5_1: f16 d, f16 m, fifth bits, nibbles. 24 bytes. Weight = d * q + m. */
-static void q5_1_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q5_1_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i top = _mm512_set1_epi8(16);
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(64) uint32_t dm[8][16], bits[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            copy_u32(w + half * row_bytes + 24 * b, row_bytes, dm[b]);
-            copy_u32(w + half * row_bytes + 24 * b + 4, row_bytes, bits[b]);
+    DV_ALIGNED(64) uint32_t dm[8][16], bits[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        copy_u32(w + 24 * b, row_bytes, dm[b]);
+        copy_u32(w + 24 * b + 4, row_bytes, bits[b]);
+    }
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        __m512i v[4], h = _mm512_load_si512(bits[b]), scales = _mm512_load_si512(dm[b]);
+        dots s;
+        fetch(o, b, 8);
+        words_16x4(w + 24 * b + 8, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(4)
+        for (unsigned j = 0; j < 4; j++) {
+            __m512i lo = low_nibbles(v[j]), hi = high_nibbles(v[j]);
+            lo = _mm512_mask_add_epi8(lo, _mm512_test_epi8_mask(repeat_byte(h, j / 2), four_bits(j)), lo, top);
+            hi = _mm512_mask_add_epi8(hi, _mm512_test_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, top);
+            put_u8(o, 16 * b + 2 * j, &s, lo);
+            put_u8(o, 16 * b + 2 * j + 8, &s, hi);
         }
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            __m512i v[4], h = _mm512_load_si512(bits[b]), s = _mm512_load_si512(dm[b]);
-            words_16x4(w + half * row_bytes + 24 * b + 8, row_bytes, v);
-            UNROLL(4)
-            for (unsigned j = 0; j < 4; j++) {
-                __m512i lo = low_nibbles(v[j]), hi = high_nibbles(v[j]);
-                lo = _mm512_mask_add_epi8(lo, _mm512_test_epi8_mask(repeat_byte(h, j / 2), four_bits(j)), lo, top);
-                hi = _mm512_mask_add_epi8(hi, _mm512_test_epi8_mask(repeat_byte(h, j / 2 + 2), four_bits(j)), hi, top);
-                store_u8(t, 16 * b + 2 * j, half, lo);
-                store_u8(t, 16 * b + 2 * j + 8, half, hi);
-            }
-            _mm512_store_ps(t->d[b] + half, low_f16(s));
-            _mm512_store_ps(t->m[b] + half, high_f16(s));
-        }
+        close_block(o, b, &s);
+        put_d(o, b, low_f16(scales));
+        put_m(o, b, high_f16(scales));
     }
 }
-UNPACK_DEFINE(q5_1, 32, 24)
+UNPACK_DEFINE(q5_1, DV_SHAPE_32M, 32, 24)
 
 /* The values that the nibbles of the IQ4 types stand for. */
 DV_INLINE __m512i iq4_table(void)
@@ -122,65 +129,70 @@ DV_INLINE __m512i iq4_table(void)
 }
 
 /* IQ4_NL: f16 d, nibbles. 18 bytes. */
-static void iq4_nl_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void iq4_nl_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i table = iq4_table();
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(32) uint16_t d[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++)
-            copy_u16(w + half * row_bytes + 18 * b, row_bytes, d[b]);
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            __m512i v[4];
-            words_16x4(w + half * row_bytes + 18 * b + 2, row_bytes, v);
-            UNROLL(4)
-            for (unsigned j = 0; j < 4; j++) {
-                store_s8(t, 16 * b + 2 * j, half, _mm512_shuffle_epi8(table, low_nibbles(v[j])));
-                store_s8(t, 16 * b + 2 * j + 8, half, _mm512_shuffle_epi8(table, high_nibbles(v[j])));
-            }
-            _mm512_store_ps(t->d[b] + half, f16_16(d[b]));
+    DV_ALIGNED(32) uint16_t d[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++)
+        copy_u16(w + 18 * b, row_bytes, d[b]);
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        __m512i v[4];
+        dots s;
+        fetch(o, b, 8);
+        words_16x4(w + 18 * b + 2, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(4)
+        for (unsigned j = 0; j < 4; j++) {
+            put_s8(o, 16 * b + 2 * j, &s, _mm512_shuffle_epi8(table, low_nibbles(v[j])));
+            put_s8(o, 16 * b + 2 * j + 8, &s, _mm512_shuffle_epi8(table, high_nibbles(v[j])));
         }
+        close_block(o, b, &s);
+        put_d(o, b, f16_16(d[b]));
     }
 }
-UNPACK_DEFINE(iq4_nl, 32, 18)
+UNPACK_DEFINE(iq4_nl, DV_SHAPE_32, 32, 18)
 
 /* IQ4_XS: f16 d, high 2 bits of 8 scales in 16 bits, low 4 bits in 4 bytes, then 8 times 16 bytes of nibbles. 136
  * bytes. Weight = d * (scale - 32) * value. */
-static void iq4_xs_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void iq4_xs_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i table = iq4_table();
     (void)n_k;
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        __m512i head[4], v[8];
-        words_16x4(p, row_bytes, head);
-        const __m512 d = low_f16(head[0]);
+    __m512i head[4], v[8];
+    words_16x4(w, row_bytes, head);
+    const __m512 d = low_f16(head[0]);
+    UNROLL(8)
+    for (unsigned s = 0; s < 8; s++) {
+        __m512i scale = _mm512_and_si512(_mm512_srli_epi32(head[1], 4 * s), _mm512_set1_epi32(15));
+        scale =
+            _mm512_or_si512(scale, _mm512_and_si512(_mm512_srli_epi32(head[0], 12 + 2 * s), _mm512_set1_epi32(0x30)));
+        scale = _mm512_sub_epi32(scale, _mm512_set1_epi32(32));
+        put_d(o, s, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
+    }
+    for (uint32_t c = 0; c < 4; c++) {
+        fetch(o, c, 4);
+        words_16x8(w + 8 + 32 * c, row_bytes, v);
+        dots s[2];
+        dots_clear(o, &s[0]);
+        dots_clear(o, &s[1]);
         UNROLL(8)
-        for (unsigned s = 0; s < 8; s++) {
-            __m512i scale = _mm512_and_si512(_mm512_srli_epi32(head[1], 4 * s), _mm512_set1_epi32(15));
-            scale = _mm512_or_si512(scale,
-                                    _mm512_and_si512(_mm512_srli_epi32(head[0], 12 + 2 * s), _mm512_set1_epi32(0x30)));
-            scale = _mm512_sub_epi32(scale, _mm512_set1_epi32(32));
-            _mm512_store_ps(t->d[s] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale)));
+        for (unsigned j = 0; j < 8; j++) {
+            const uint32_t pair = 32 * c + j / 4 * 16 + j % 4 * 2;
+            put_s8(o, pair, &s[j / 4], _mm512_shuffle_epi8(table, low_nibbles(v[j])));
+            put_s8(o, pair + 8, &s[j / 4], _mm512_shuffle_epi8(table, high_nibbles(v[j])));
         }
-        for (uint32_t c = 0; c < 4; c++) {
-            words_16x8(p + 8 + 32 * c, row_bytes, v);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++) {
-                const uint32_t pair = 32 * c + j / 4 * 16 + j % 4 * 2;
-                store_s8(t, pair, half, _mm512_shuffle_epi8(table, low_nibbles(v[j])));
-                store_s8(t, pair + 8, half, _mm512_shuffle_epi8(table, high_nibbles(v[j])));
-            }
-        }
+        close_block(o, 2 * c, &s[0]);
+        close_block(o, 2 * c + 1, &s[1]);
     }
 }
-UNPACK_DEFINE(iq4_xs, 256, 136)
+UNPACK_DEFINE(iq4_xs, DV_SHAPE_32, 256, 136)
 
-void dv__unpack_32_init_avx512(dv_kern *k)
+void dv__unpack_32_init_avx512(dv_kern *k, bool vnni)
 {
-    k->unpack[DV_TYPE_Q4_0] = q4_0;
-    k->unpack[DV_TYPE_Q4_1] = q4_1;
-    k->unpack[DV_TYPE_Q5_0] = q5_0;
-    k->unpack[DV_TYPE_Q5_1] = q5_1;
-    k->unpack[DV_TYPE_IQ4_NL] = iq4_nl;
-    k->unpack[DV_TYPE_IQ4_XS] = iq4_xs;
+    UNPACK_SET(k, DV_TYPE_Q4_0, q4_0);
+    UNPACK_SET(k, DV_TYPE_Q4_1, q4_1);
+    UNPACK_SET(k, DV_TYPE_Q5_0, q5_0);
+    UNPACK_SET(k, DV_TYPE_Q5_1, q5_1);
+    UNPACK_SET(k, DV_TYPE_IQ4_NL, iq4_nl);
+    UNPACK_SET(k, DV_TYPE_IQ4_XS, iq4_xs);
 }

@@ -114,29 +114,102 @@ DV_INLINE __m512 f16_16(const uint16_t h[16]) { return _mm512_cvtph_ps(_mm256_lo
 DV_INLINE __m512 low_f16(__m512i w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
 DV_INLINE __m512 high_f16(__m512i w) { return low_f16(_mm512_srli_epi32(w, 16)); }
 
-/* Two pairs of columns from 4 bytes per row, unsigned or signed, into pairs i and i + 1 of 16 rows from `half` on. */
-DV_INLINE void store_u8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
+/* Where the unpacked weights of 16 rows go. A type's function says what it unpacks, by put_* and close_block; it is compiled once for
+ * tiles and once for each small number of columns, where the products are summed right from the registers. */
+typedef struct dest {
+    int cols;                                     /* 0: a tile. Constant after inlining */
+    bool vnni;                                    /* constant too */
+    float (*d)[DV_TILE_ROWS], (*m)[DV_TILE_ROWS]; /* scales and offsets of the sub-blocks, of these 16 rows */
+    int16_t (*q)[DV_TILE_ROWS][2];                /* tile: the pairs of these 16 rows */
+    const dv_act_block *x;                        /* else: the columns, */
+    float (*sum)[DV_GEMV_COLS][16];               /* and the integer sums of each sub-block, as floats; */
+    const uint8_t *ahead;                         /* and what to prefetch meanwhile: 16 rows, */
+    size_t row_bytes, tile_bytes;                 /* with this distance, of so many bytes. The latter is constant */
+} dest;
+
+/* Sums of one sub-block, of each column. Two chains a column, for the latency of the products. */
+typedef struct dots {
+    __m512i v[DV_GEMV_COLS][2];
+} dots;
+
+DV_INLINE void dots_clear(const dest o, dots *s)
 {
-    _mm512_store_si512(t->q[i][half], _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff)));
-    _mm512_store_si512(t->q[i + 1][half], _mm512_srli_epi16(v, 8));
+    UNROLL(4)
+    for (int c = 0; c < o.cols; c++)
+        s->v[c][0] = s->v[c][1] = _mm512_setzero_si512();
+}
+
+DV_INLINE __m512i dot_pair(bool vnni, __m512i acc, __m512i q, __m512i x)
+{
+    if (!vnni)
+        return _mm512_add_epi32(acc, _mm512_madd_epi16(q, x));
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(q), "v"(x)); /* not the intrinsic, see gemm_avx512vnni.c */
+    return acc;
+}
+
+/* Pair i, of sub-block sums s. */
+DV_INLINE void put_pair(const dest o, uint32_t i, dots *s, __m512i v)
+{
+    if (o.cols == 0)
+        _mm512_store_si512(o.q[i][0], v);
+    UNROLL(4)
+    for (int c = 0; c < o.cols; c++) {
+        int32_t x;
+        memcpy(&x, o.x[c].q + 2 * i, sizeof x);
+        s->v[c][i % 2] = dot_pair(o.vnni, s->v[c][i % 2], v, _mm512_set1_epi32(x));
+    }
+}
+
+/* The sums of sub-block b are complete. */
+DV_INLINE void close_block(const dest o, uint32_t b, const dots *s)
+{
+    UNROLL(4)
+    for (int c = 0; c < o.cols; c++)
+        _mm512_store_ps(o.sum[b][c], _mm512_cvtepi32_ps(_mm512_add_epi32(s->v[c][0], s->v[c][1])));
+}
+
+/* Step i of n of the prefetch. A core has few misses in flight and stalls when it asks for more: so the requests are spread evenly over
+ * the work. */
+DV_INLINE void fetch(const dest o, uint32_t i, const uint32_t n)
+{
+    const uint32_t rows = 16 / n;
+    if (o.cols == 0)
+        return;
+    UNROLL(4)
+    for (uint32_t r = 0; r < rows; r++) {
+        const uint8_t *p = o.ahead + (i * rows + r) * o.row_bytes;
+        UNROLL(6)
+        for (uint32_t k = 0; k < (uint32_t)o.tile_bytes + 63; k += 64)
+            __builtin_prefetch(p + k);
+    }
+}
+
+DV_INLINE void put_d(const dest o, uint32_t b, __m512 v) { _mm512_store_ps(o.d[b], v); }
+DV_INLINE void put_m(const dest o, uint32_t b, __m512 v) { _mm512_store_ps(o.m[b], v); }
+
+/* Two pairs of columns, i and i + 1, from 4 bytes per row, unsigned or signed. */
+DV_INLINE void put_u8(const dest o, uint32_t i, dots *s, __m512i v)
+{
+    put_pair(o, i, s, _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff)));
+    put_pair(o, i + 1, s, _mm512_srli_epi16(v, 8));
 }
 
 /* A multiplication by (1, 0) and (0, 1) sign-extends in one instruction that has two ports; the shifts would be three
  * on one port. */
-DV_INLINE void store_s8(dv_tile *t, uint32_t i, uint32_t half, __m512i v)
+DV_INLINE void put_s8(const dest o, uint32_t i, dots *s, __m512i v)
 {
-    _mm512_store_si512(t->q[i][half], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
-    _mm512_store_si512(t->q[i + 1][half], _mm512_maddubs_epi16(_mm512_set1_epi16(0x0100), v));
+    put_pair(o, i, s, _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
+    put_pair(o, i + 1, s, _mm512_maddubs_epi16(_mm512_set1_epi16(0x0100), v));
 }
 
 /* The same from nibbles: the low ones are columns of pairs i and i + 1, the high ones of i + high and i + high + 1. */
-DV_INLINE void store_nibbles(dv_tile *t, uint32_t i, uint32_t high, uint32_t half, __m512i v)
+DV_INLINE void put_nibbles(const dest o, uint32_t i, uint32_t high, dots *lo, dots *hi, __m512i v)
 {
     const __m512i low = _mm512_set1_epi32(0x000f000f);
-    _mm512_store_si512(t->q[i][half], _mm512_and_si512(v, low));
-    _mm512_store_si512(t->q[i + 1][half], _mm512_and_si512(_mm512_srli_epi16(v, 8), low));
-    _mm512_store_si512(t->q[i + high][half], _mm512_and_si512(_mm512_srli_epi16(v, 4), low));
-    _mm512_store_si512(t->q[i + high + 1][half], _mm512_srli_epi16(v, 12));
+    put_pair(o, i, lo, _mm512_and_si512(v, low));
+    put_pair(o, i + 1, lo, _mm512_and_si512(_mm512_srli_epi16(v, 8), low));
+    put_pair(o, i + high, hi, _mm512_and_si512(_mm512_srli_epi16(v, 4), low));
+    put_pair(o, i + high + 1, hi, _mm512_srli_epi16(v, 12));
 }
 
 DV_INLINE __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi32(0x0f0f0f0f)); }
@@ -175,14 +248,94 @@ static inline void unpack_tail(const uint8_t *w, size_t row_bytes, uint32_t n_ro
     }
 }
 
-/* Defines the table's function `name` from `name_full`, which unpacks 32 rows. */
-#define UNPACK_DEFINE(name, block_len, block_bytes)                                                            \
+/* The float part of dv_gemm_fn for 16 rows, of what the 16-row function left in o. */
+DV_INLINE void gemv_finish(const dest o, uint32_t n_blocks, const bool offset, const bool sub16, float *acc)
+{
+    UNROLL(4)
+    for (int c = 0; c < o.cols; c++) {
+        __m512 s = _mm512_setzero_ps();
+        const float *xsum = sub16 ? o.x[c].s16 : o.x[c].s32;
+        for (uint32_t b = 0; b < n_blocks; b++) {
+            s = _mm512_fmadd_ps(_mm512_load_ps(o.sum[b][c]), _mm512_load_ps(o.d[b]), s);
+            if (offset)
+                s = _mm512_fmadd_ps(_mm512_load_ps(o.m[b]), _mm512_set1_ps(xsum[b]), s);
+        }
+        float *y = acc + c * DV_TILE_ROWS;
+        _mm512_storeu_ps(y, _mm512_fmadd_ps(s, _mm512_set1_ps(o.x[c].d), _mm512_loadu_ps(y)));
+    }
+}
+
+typedef struct gemv_room {
+    DV_ALIGNED(64) float d[16][DV_TILE_ROWS];
+    DV_ALIGNED(64) float m[16][DV_TILE_ROWS];
+    DV_ALIGNED(64) float sum[16][DV_GEMV_COLS][16];
+} gemv_room;
+
+typedef void (*rows16_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o);
+
+DV_INLINE void gemv_body(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead, const dv_act_block *x,
+                         float *acc, rows16_fn rows16, const dv_shape shape, const size_t tile_bytes, const int cols,
+                         const bool vnni)
+{
+    const bool sub16 = shape == DV_SHAPE_16 || shape == DV_SHAPE_16M,
+               offset = shape == DV_SHAPE_32M || shape == DV_SHAPE_16M;
+    gemv_room room;
+    dest o = {.cols = cols,
+              .vnni = vnni,
+              .d = room.d,
+              .m = room.m,
+              .x = x,
+              .sum = room.sum,
+              .ahead = ahead,
+              .row_bytes = row_bytes,
+              .tile_bytes = tile_bytes};
+    rows16(w, row_bytes, n_k, o);
+    gemv_finish(o, n_k / (sub16 ? 16 : 32), offset, sub16, acc);
+}
+
+DV_INLINE void tile_body(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t, rows16_fn rows16)
+{
+    for (uint32_t half = 0; half < DV_TILE_ROWS; half += 16) {
+        dest o = {.d = (float(*)[DV_TILE_ROWS])(void *)(t->d[0] + half),
+                  .m = (float(*)[DV_TILE_ROWS])(void *)(t->m[0] + half),
+                  .q = (int16_t(*)[DV_TILE_ROWS][2])(void *)t->q[0][half]};
+        rows16(w + half * row_bytes, row_bytes, n_k, o);
+    }
+}
+
+/* Defines from `name_rows16`, an inline function for 16 rows, the table's functions: name, and name_gemv and name_gemv_vnni. */
+#define UNPACK_DEFINE(name, shape, block_len, block_bytes)                                                     \
+    static void name##_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)                      \
+    {                                                                                                          \
+        tile_body(w, row_bytes, n_k, t, name##_rows16);                                                        \
+    }                                                                                                          \
     static void name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)            \
     {                                                                                                          \
         if (DV_LIKELY(n_rows == DV_TILE_ROWS))                                                                 \
             name##_full(w, row_bytes, n_k, t);                                                                 \
         else                                                                                                   \
             unpack_tail(w, row_bytes, n_rows, n_k, t, (size_t)n_k / (block_len) * (block_bytes), name##_full); \
+    }                                                                                                          \
+    GEMV_DEFINE(name##_gemv, name##_rows16, shape, (size_t)DV_SB / (block_len) * (block_bytes), false)         \
+    GEMV_DEFINE(name##_gemv_vnni, name##_rows16, shape, (size_t)DV_SB / (block_len) * (block_bytes), true)
+
+#define GEMV_DEFINE(name, rows16, shape, tile_bytes, vnni)                                                          \
+    static void name(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead, const dv_act_block *x, \
+                     uint32_t n_cols, float *acc)                                                                   \
+    {                                                                                                               \
+        switch (n_cols) {                                                                                           \
+        case 1: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 1, vnni); break;             \
+        case 2: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 2, vnni); break;             \
+        case 3: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 3, vnni); break;             \
+        default: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 4, vnni); break;            \
+        }                                                                                                           \
     }
+
+/* Enters them into table k. */
+#define UNPACK_SET(k, type, name)                                \
+    do {                                                         \
+        (k)->unpack[type] = name;                                \
+        (k)->gemv[type] = vnni ? name##_gemv_vnni : name##_gemv; \
+    } while (0)
 
 #endif

@@ -3,9 +3,24 @@
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
 
+/* The sums of sub-blocks b, b + 2, b + 4, b + 6. */
+DV_INLINE void four_clear(const dest o, dots s[4])
+{
+    UNROLL(4)
+    for (int i = 0; i < 4; i++)
+        dots_clear(o, &s[i]);
+}
+
+DV_INLINE void four_close(const dest o, uint32_t b, const dots s[4])
+{
+    UNROLL(4)
+    for (unsigned i = 0; i < 4; i++)
+        close_block(o, b + 2 * i, &s[i]);
+}
+
 /* Q2_K: 16 bytes of scale (low nibble) and offset (high), 2-bit elements [2][32], f16 d, f16 dmin. 84 bytes.
  * Weight = d * scale * q - dmin * offset. */
-DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm[16], uint32_t half, dv_tile *t)
+DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm[16], const dest o)
 {
     __m512i s[4], w = _mm512_load_si512(dm);
     words_16x4(p, row_bytes, s);
@@ -16,45 +31,48 @@ DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm
         const __m512i low = _mm512_set1_epi32(0x0f << (8 * j)), high = _mm512_set1_epi32((int)(0xf0u << (8 * j)));
         UNROLL(4)
         for (int i = 0; i < 4; i++) {
-            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(s[i], low))));
-            _mm512_store_ps(t->m[4 * i + j] + half, _mm512_mul_ps(m, _mm512_cvtepu32_ps(_mm512_and_si512(s[i], high))));
+            put_d(o, 4 * i + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(s[i], low))));
+            put_m(o, 4 * i + j, _mm512_mul_ps(m, _mm512_cvtepu32_ps(_mm512_and_si512(s[i], high))));
         }
         d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
         m = _mm512_mul_ps(m, _mm512_set1_ps(0x1p-8f));
     }
 }
 
-static void q2_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q2_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i low = _mm512_set1_epi32(0x00030003);
     (void)n_k;
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        DV_ALIGNED(64) uint32_t dm[16];
-        copy_u32(p + 80, row_bytes, dm);
-        for (uint32_t n = 0; n < 2; n++) {
-            __m512i v[8];
-            words_16x8(p + 16 + 32 * n, row_bytes, v);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++) {
+    DV_ALIGNED(64) uint32_t dm[16];
+    copy_u32(w + 80, row_bytes, dm);
+    for (uint32_t n = 0; n < 2; n++) {
+        __m512i v[8];
+        words_16x8(w + 16 + 32 * n, row_bytes, v);
+        UNROLL(2)
+        for (unsigned g = 0; g < 2; g++) {
+            dots sums[4];
+            fetch(o, 2 * n + g, 4);
+            four_clear(o, sums);
+            UNROLL(4)
+            for (unsigned j = 4 * g; j < 4 * g + 4; j++) {
                 UNROLL(4)
                 for (unsigned s = 0; s < 4; s++) {
-                    int16_t *to = t->q[64 * n + 16 * s + 2 * j][half];
-                    _mm512_store_si512(to, _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low));
-                    _mm512_store_si512(to + 2 * DV_TILE_ROWS,
-                                       _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
+                    const uint32_t i = 64 * n + 16 * s + 2 * j;
+                    put_pair(o, i, &sums[s], _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low));
+                    put_pair(o, i + 1, &sums[s], _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
                 }
             }
+            four_close(o, 8 * n + g, sums);
         }
-        scales_q2_k(p, row_bytes, dm, half, t);
     }
+    scales_q2_k(w, row_bytes, dm, o);
 }
-UNPACK_DEFINE(q2_k, 256, 84)
+UNPACK_DEFINE(q2_k, DV_SHAPE_16M, 256, 84)
 
 /* Q3_K: third bits (bit m of byte i for element 32 m + i), low 2 bits [2][32], 16 scales of 6 bits in 12 bytes, f16 d.
  * 110 bytes. Weight = d * (scale - 32) * (q - 4). Scales: low nibbles of 0..7 and 8..15 in 8 bytes, high pairs of bits
  * of s, s + 4, s + 8, s + 12 in byte 8 + s from the bottom up. */
-DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, uint32_t half, dv_tile *t)
+DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, const dest o)
 {
     __m512i w[4];
     load_16x16(p + 94, row_bytes, w); /* the block's last 16 bytes: two of the bits before the scales */
@@ -76,43 +94,47 @@ DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, uint32_t half, dv
         UNROLL(4)
         for (int i = 0; i < 4; i++) {
             __m512i v = _mm512_sub_epi32(_mm512_and_si512(s[i], byte), bias);
-            _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
+            put_d(o, 4 * i + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
         }
         d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
     }
 }
 
-static void q3_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q3_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707),
                   bias = _mm512_set1_epi8(4);
     (void)n_k;
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        __m512i h[8], v[8];
-        words_16x8(p, row_bytes, h);
-        UNROLL(8)
-        for (int j = 0; j < 8; j++)
-            h[j] = _mm512_rol_epi32(h[j], 2); /* bit m of a byte is bit 2 after a right rotation by m */
-        for (uint32_t n = 0; n < 2; n++) {
-            words_16x8(p + 32 + 32 * n, row_bytes, v);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++) {
+    __m512i h[8], v[8];
+    words_16x8(w, row_bytes, h);
+    UNROLL(8)
+    for (int j = 0; j < 8; j++)
+        h[j] = _mm512_rol_epi32(h[j], 2); /* bit m of a byte is bit 2 after a right rotation by m */
+    for (uint32_t n = 0; n < 2; n++) {
+        words_16x8(w + 32 + 32 * n, row_bytes, v);
+        UNROLL(2)
+        for (unsigned g = 0; g < 2; g++) {
+            dots sums[4];
+            fetch(o, 2 * n + g, 4);
+            four_clear(o, sums);
+            UNROLL(4)
+            for (unsigned j = 4 * g; j < 4 * g + 4; j++) {
                 UNROLL(4)
                 for (unsigned s = 0; s < 4; s++) {
                     __m512i q = _mm512_ternarylogic_epi32(low2, _mm512_srli_epi16(v[j], 2 * s), h[j], 0xca);
                     h[j] = _mm512_ror_epi32(h[j], 1);
-                    store_s8(t, 64 * n + 16 * s + 2 * j, half, _mm512_sub_epi8(_mm512_and_si512(q, low3), bias));
+                    put_s8(o, 64 * n + 16 * s + 2 * j, &sums[s], _mm512_sub_epi8(_mm512_and_si512(q, low3), bias));
                 }
             }
+            four_close(o, 8 * n + g, sums);
         }
-        scales_q3_k(p, row_bytes, half, t);
     }
+    scales_q3_k(w, row_bytes, o);
 }
-UNPACK_DEFINE(q3_k, 256, 110)
+UNPACK_DEFINE(q3_k, DV_SHAPE_16, 256, 110)
 
-void dv__unpack_k23_init_avx512(dv_kern *k)
+void dv__unpack_k23_init_avx512(dv_kern *k, bool vnni)
 {
-    k->unpack[DV_TYPE_Q2_K] = q2_k;
-    k->unpack[DV_TYPE_Q3_K] = q3_k;
+    UNPACK_SET(k, DV_TYPE_Q2_K, q2_k);
+    UNPACK_SET(k, DV_TYPE_Q3_K, q3_k);
 }

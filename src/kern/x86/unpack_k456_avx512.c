@@ -6,7 +6,7 @@
 /* The 16 header bytes of Q4_K and Q5_K: f16 d, f16 dmin, then 6-bit scales and offsets of 8 sub-blocks in 12 bytes:
  * bytes 0..3 and 4..7 hold those of sub-blocks 0..3 in their low bits; sub-blocks 4..7 have their low nibbles in
  * bytes 8..11 and their high bits on top of the former. Weight = d * scale * q - dmin * offset. */
-DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_tile *t)
+DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, const dest o)
 {
     __m512i w[4];
     words_16x4(p, row_bytes, w);
@@ -23,10 +23,8 @@ DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_t
         const __m512i byte = _mm512_set1_epi32(0x3f << (8 * j));
         UNROLL(2)
         for (int i = 0; i < 2; i++) {
-            _mm512_store_ps(t->d[4 * i + j] + half,
-                            _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(sc[i], byte))));
-            _mm512_store_ps(t->m[4 * i + j] + half,
-                            _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(_mm512_and_si512(mn[i], byte))));
+            put_d(o, 4 * i + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(sc[i], byte))));
+            put_m(o, 4 * i + j, _mm512_mul_ps(dmin, _mm512_cvtepi32_ps(_mm512_and_si512(mn[i], byte))));
         }
         d = _mm512_mul_ps(d, _mm512_set1_ps(0x1p-8f));
         dmin = _mm512_mul_ps(dmin, _mm512_set1_ps(0x1p-8f));
@@ -34,101 +32,111 @@ DV_INLINE void scales_k4(const uint8_t *p, size_t row_bytes, uint32_t half, dv_t
 }
 
 /* Q4_K: header; 4 times 32 bytes whose low nibbles are one sub-block and high nibbles the next. 144 bytes. */
-static void q4_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q4_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     (void)n_k;
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        scales_k4(p, row_bytes, half, t);
-        for (uint32_t c = 0; c < 4; c++) {
-            __m512i v[8];
-            words_16x8(p + 16 + 32 * c, row_bytes, v);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++)
-                store_nibbles(t, 32 * c + 2 * j, 16, half, v[j]);
-        }
+    scales_k4(w, row_bytes, o);
+    for (uint32_t c = 0; c < 4; c++) {
+        __m512i v[8];
+        dots lo, hi;
+        fetch(o, c, 4);
+        words_16x8(w + 16 + 32 * c, row_bytes, v);
+        dots_clear(o, &lo);
+        dots_clear(o, &hi);
+        UNROLL(8)
+        for (unsigned j = 0; j < 8; j++)
+            put_nibbles(o, 32 * c + 2 * j, 16, &lo, &hi, v[j]);
+        close_block(o, 2 * c, &lo);
+        close_block(o, 2 * c + 1, &hi);
     }
 }
-UNPACK_DEFINE(q4_k, 256, 144)
+UNPACK_DEFINE(q4_k, DV_SHAPE_32M, 256, 144)
 
 /* Q5_K: header; 32 bytes whose bit s is the fifth bit of sub-block s; then as Q4_K. 176 bytes. */
-static void q5_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q5_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     (void)n_k;
     const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low5 = _mm512_set1_epi32(0x1f1f1f1f);
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        scales_k4(p, row_bytes, half, t);
-        __m512i h[8];
-        words_16x8(p + 16, row_bytes, h);
+    scales_k4(w, row_bytes, o);
+    __m512i h[8];
+    words_16x8(w + 16, row_bytes, h);
+    UNROLL(8)
+    for (unsigned j = 0; j < 8; j++)
+        h[j] = _mm512_rol_epi32(h[j], 4); /* bit s of a byte is bit 4 after a right shift by s */
+    for (uint32_t c = 0; c < 4; c++) {
+        __m512i v[8];
+        dots lo, hi;
+        fetch(o, c, 4);
+        words_16x8(w + 48 + 32 * c, row_bytes, v);
+        dots_clear(o, &lo);
+        dots_clear(o, &hi);
         UNROLL(8)
-        for (unsigned j = 0; j < 8; j++)
-            h[j] = _mm512_rol_epi32(h[j], 4); /* bit s of a byte is bit 4 after a right shift by s */
-        for (uint32_t c = 0; c < 4; c++) {
-            __m512i v[8];
-            words_16x8(p + 48 + 32 * c, row_bytes, v);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++) {
-                __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca);
-                __m512i hi =
-                    _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
-                h[j] = _mm512_ror_epi32(h[j], 2);
-                store_u8(t, 32 * c + 2 * j, half, _mm512_and_si512(lo, low5));
-                store_u8(t, 32 * c + 2 * j + 16, half, _mm512_and_si512(hi, low5));
-            }
+        for (unsigned j = 0; j < 8; j++) {
+            __m512i a = _mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca);
+            __m512i b = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
+            h[j] = _mm512_ror_epi32(h[j], 2);
+            put_u8(o, 32 * c + 2 * j, &lo, _mm512_and_si512(a, low5));
+            put_u8(o, 32 * c + 2 * j + 16, &hi, _mm512_and_si512(b, low5));
         }
+        close_block(o, 2 * c, &lo);
+        close_block(o, 2 * c + 1, &hi);
     }
 }
-UNPACK_DEFINE(q5_k, 256, 176)
+UNPACK_DEFINE(q5_k, DV_SHAPE_32M, 256, 176)
 
 /* Q6_K: low nibbles [2][64], high pairs of bits [2][32], 16 int8 scales, f16 d. Half n: byte l of 64 holds elements l
  * (low nibble) and l + 64 (high); byte l of 32 holds the high bits of l, l + 32, l + 64, l + 96 from the bottom up.
  * Weight = d * scale * (q - 32). */
-static void q6_k_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q6_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
     (void)n_k;
     const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f),
                   bias = _mm512_set1_epi8(32);
-    for (uint32_t half = 0; half < 32; half += 16) {
-        const uint8_t *p = w + half * row_bytes;
-        DV_ALIGNED(32) uint16_t d16[16];
-        copy_u16(p + 208, row_bytes, d16);
-        for (uint32_t n = 0; n < 2; n++) {
-            __m512i h[8], v[8];
-            words_16x8(p + 128 + 32 * n, row_bytes, h);
-            UNROLL(2)
-            for (unsigned g = 0; g < 2; g++) {
-                words_16x8(p + 64 * n + 32 * g, row_bytes, v);
-                UNROLL(8)
-                for (unsigned j = 0; j < 8; j++) {
-                    __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], _mm512_slli_epi16(h[j], g == 0 ? 4 : 2), 0xca);
-                    __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4),
-                                                           g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
-                    lo = _mm512_sub_epi8(_mm512_and_si512(lo, low6), bias);
-                    hi = _mm512_sub_epi8(_mm512_and_si512(hi, low6), bias);
-                    store_s8(t, 64 * n + 16 * g + 2 * j, half, lo);
-                    store_s8(t, 64 * n + 16 * g + 2 * j + 32, half, hi);
-                }
-            }
-        }
-        __m512i s[4];
-        words_16x4(p + 192, row_bytes, s);
-        const __m512 d = f16_16(d16);
-        UNROLL(4)
-        for (int i = 0; i < 4; i++) {
+    DV_ALIGNED(32) uint16_t d16[16];
+    copy_u16(w + 208, row_bytes, d16);
+    for (uint32_t n = 0; n < 2; n++) {
+        __m512i h[8], v[8];
+        words_16x8(w + 128 + 32 * n, row_bytes, h);
+        UNROLL(2)
+        for (unsigned g = 0; g < 2; g++) {
+            fetch(o, 2 * n + g, 4);
+            words_16x8(w + 64 * n + 32 * g, row_bytes, v);
+            dots s[4];
             UNROLL(4)
-            for (int j = 0; j < 4; j++) {
-                __m512i v = _mm512_srai_epi32(_mm512_slli_epi32(s[i], 24u - 8u * (unsigned)j), 24);
-                _mm512_store_ps(t->d[4 * i + j] + half, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
+            for (unsigned i = 0; i < 4; i++)
+                dots_clear(o, &s[i]);
+            UNROLL(8)
+            for (unsigned j = 0; j < 8; j++) {
+                __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], _mm512_slli_epi16(h[j], g == 0 ? 4 : 2), 0xca);
+                __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4),
+                                                       g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
+                lo = _mm512_sub_epi8(_mm512_and_si512(lo, low6), bias);
+                hi = _mm512_sub_epi8(_mm512_and_si512(hi, low6), bias);
+                put_s8(o, 64 * n + 16 * g + 2 * j, &s[j / 4], lo);
+                put_s8(o, 64 * n + 16 * g + 2 * j + 32, &s[2 + j / 4], hi);
             }
+            UNROLL(4)
+            for (unsigned i = 0; i < 4; i++)
+                close_block(o, 8 * n + 2 * g + i / 2 * 4 + i % 2, &s[i]);
+        }
+    }
+    __m512i s[4];
+    words_16x4(w + 192, row_bytes, s);
+    const __m512 d = f16_16(d16);
+    UNROLL(4)
+    for (int i = 0; i < 4; i++) {
+        UNROLL(4)
+        for (int j = 0; j < 4; j++) {
+            __m512i v = _mm512_srai_epi32(_mm512_slli_epi32(s[i], 24u - 8u * (unsigned)j), 24);
+            put_d(o, 4 * i + j, _mm512_mul_ps(d, _mm512_cvtepi32_ps(v)));
         }
     }
 }
-UNPACK_DEFINE(q6_k, 256, 210)
+UNPACK_DEFINE(q6_k, DV_SHAPE_16, 256, 210)
 
-void dv__unpack_k456_init_avx512(dv_kern *k)
+void dv__unpack_k456_init_avx512(dv_kern *k, bool vnni)
 {
-    k->unpack[DV_TYPE_Q4_K] = q4_k;
-    k->unpack[DV_TYPE_Q5_K] = q5_k;
-    k->unpack[DV_TYPE_Q6_K] = q6_k;
+    UNPACK_SET(k, DV_TYPE_Q4_K, q4_k);
+    UNPACK_SET(k, DV_TYPE_Q5_K, q5_k);
+    UNPACK_SET(k, DV_TYPE_Q6_K, q6_k);
 }

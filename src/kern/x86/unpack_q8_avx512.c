@@ -3,23 +3,25 @@
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
 
-static void q8_0_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)
+DV_INLINE void q8_0_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
-    for (uint32_t half = 0; half < 32; half += 16) {
-        DV_ALIGNED(32) uint16_t d[8][16];
-        for (uint32_t b = 0; b < n_k / 32; b++)
-            copy_u16(w + half * row_bytes + 34 * b, row_bytes, d[b]);
-        for (uint32_t b = 0; b < n_k / 32; b++) {
-            const uint8_t *p = w + half * row_bytes + 34 * b;
-            __m512i v[8];
-            words_16x8(p + 2, row_bytes, v);
-            UNROLL(8)
-            for (int j = 0; j < 8; j++)
-                store_s8(t, 16 * b + 2 * (unsigned)j, half, v[j]);
-            _mm512_store_ps(t->d[b] + half, f16_16(d[b]));
-        }
+    DV_ALIGNED(32) uint16_t d[8][16];
+    for (uint32_t b = 0; b < n_k / 32; b++)
+        copy_u16(w + 34 * b, row_bytes, d[b]);
+    for (uint32_t b = 0; b < n_k / 32; b++) {
+        const uint8_t *p = w + 34 * b;
+        __m512i v[8];
+        dots s;
+        fetch(o, b, 8);
+        words_16x8(p + 2, row_bytes, v);
+        dots_clear(o, &s);
+        UNROLL(8)
+        for (int j = 0; j < 8; j++)
+            put_s8(o, 16 * b + 2 * (unsigned)j, &s, v[j]);
+        close_block(o, b, &s);
+        put_d(o, b, f16_16(d[b]));
     }
 }
-UNPACK_DEFINE(q8_0, 32, 34)
+UNPACK_DEFINE(q8_0, DV_SHAPE_32, 32, 34)
 
-void dv__unpack_q8_init_avx512(dv_kern *k) { k->unpack[DV_TYPE_Q8_0] = q8_0; }
+void dv__unpack_q8_init_avx512(dv_kern *k, bool vnni) { UNPACK_SET(k, DV_TYPE_Q8_0, q8_0); }
