@@ -3,9 +3,6 @@
  * large enough for what is held back. */
 #include "base/err.h"
 #include "engine/session.h"
-#include "engine/stop.h"
-
-enum { TEXT_RESERVE = 4096 };
 
 int dv_session_sample(dv_session *s, uint32_t *id, dv_err *err)
 {
@@ -17,39 +14,30 @@ int dv_session_sample(dv_session *s, uint32_t *id, dv_err *err)
 typedef struct generation {
     dv_session *s;
     const dv_generate_options *o;
-    dv_detok detok;
     dv_stop reason;
 } generation;
 
 /* Hand out the first n bytes of the held text. */
 static void release(generation *g, size_t n)
 {
-    if (n > 0 && g->o->on_text != NULL && g->o->on_text(g->o->arg, g->s->text.data, n) != 0)
-        g->reason = DV_STOP_CANCELED;
-    dv_buf_shift(&g->s->text, n);
-}
-
-/* Hand out what cannot be part of a stop string any more; at a stop string all before it. */
-static void release_final(generation *g)
-{
-    bool hit;
-    size_t n = dv__stop_scan(g->o->stop, g->o->n_stop, dv_buf_str(&g->s->text), g->s->text.len, &hit);
-    if (hit)
+    dv_answer *a = &g->s->answer;
+    if (a->hit != NULL)
         g->reason = DV_STOP_STRING;
-    release(g, n);
+    if (n > 0 && g->o->on_text != NULL && g->o->on_text(g->o->arg, a->text.data, n) != 0)
+        g->reason = DV_STOP_CANCELED;
+    dv_answer_take(a, n);
 }
 
 /* Nothing comes after this: what was held back is text after all. */
 static int finish(generation *g, dv_err *err)
 {
+    size_t n;
     if (g->reason == DV_STOP_CANCELED || g->reason == DV_STOP_STRING)
         return 0;
-    if (dv_detok_flush(&g->detok, &g->s->text) != 0)
-        return dv_fail(err, g->s->text.code, "text: %s", dv_error_text(g->s->text.code));
-    dv_stop reason = g->reason;
-    release_final(g); /* the flush may have completed a stop string */
-    if (g->reason == reason)
-        release(g, g->s->text.len);
+    int code = dv_answer_finish(&g->s->answer, &n);
+    if (code != 0)
+        return dv_fail(err, code, "text: %s", dv_error_text(code));
+    release(g, n);
     return 0;
 }
 
@@ -57,6 +45,7 @@ static int next_token(generation *g, dv_generate_result *result, dv_err *err)
 {
     dv_session *s = g->s;
     uint32_t id;
+    size_t n;
     int code = dv_session_sample(s, &id, err);
     if (code != 0)
         return code;
@@ -67,9 +56,9 @@ static int next_token(generation *g, dv_generate_result *result, dv_err *err)
         g->reason = DV_STOP_END;
     if (g->reason != DV_STOP_NONE)
         return 0;
-    if (dv_detok_push(&g->detok, (int32_t)id, &s->text) != 0)
-        return dv_fail(err, s->text.code, "text: %s", dv_error_text(s->text.code));
-    release_final(g);
+    if ((code = dv_answer_push(&s->answer, id, &n)) != 0)
+        return dv_fail(err, code, "text: %s", dv_error_text(code));
+    release(g, n);
     if (g->reason != DV_STOP_NONE)
         return 0;
     if (s->n_tokens == s->engine->info.n_ctx) {
@@ -86,13 +75,7 @@ int dv_session_generate(dv_session *s, const dv_generate_options *options, dv_ge
     static const dv_generate_options defaults = {0};
     generation g = {.s = s, .o = options != NULL ? options : &defaults};
     *result = (dv_generate_result){0};
-    int code = dv__stop_check(g.o->stop, g.o->n_stop, err);
-    if (code != 0)
-        return code;
-    dv_buf_clear(&s->text);
-    if (dv_buf_reserve(&s->text, TEXT_RESERVE) != 0)
-        return dv_fail(err, DV_ENOMEM, "text: %s", dv_error_text(DV_ENOMEM));
-    dv_detok_init(&g.detok, s->engine->tok, 0);
+    int code = dv_answer_start(&s->answer, s->engine->tok, 0, g.o->stop, g.o->n_stop, err);
     while (code == 0 && g.reason == DV_STOP_NONE)
         code = next_token(&g, result, err);
     if (code == 0)

@@ -20,7 +20,6 @@ int dv_session_open(dv_session **out, dv_engine *e, const dv_sampling *sampling,
         return dv_fail(err, DV_ENOMEM, "session: %s", dv_error_text(DV_ENOMEM));
     s->engine = e;
     e->n_sessions++;
-    dv_buf_init(&s->text, 0);
     s->tokens = dv_alloc_array(DV_MEM_SESSION, e->info.n_ctx, sizeof *s->tokens);
     s->logits = dv_alloc_array(DV_MEM_SESSION, e->info.n_vocab, sizeof *s->logits);
     int rc =
@@ -44,7 +43,7 @@ void dv_session_close(dv_session **ps)
         return;
     dv__sampler_fini(&s->sampler);
     dv_kv_seq_close(&s->seq);
-    dv_buf_fini(&s->text);
+    dv_answer_fini(&s->answer);
     dv_free(s->tokens);
     dv_free(s->logits);
     s->engine->n_sessions--;
@@ -121,7 +120,8 @@ int dv_session_append(dv_session *s, const uint32_t *ids, size_t n,
             return rc;
         done += now;
         if (done == n) {
-            dv_forward_logits(f, now - 1, 1, s->logits);
+            const uint32_t last = now - 1;
+            dv_forward_logits(f, &last, 1, s->logits);
             s->has_logits = true;
         }
         if (on_step != NULL && on_step(arg, done, n) != 0 && done < n)
@@ -143,12 +143,15 @@ int dv_session_score(dv_session *s, const uint32_t *ids, size_t n,
     if (rows == NULL)
         return dv_fail(err, DV_ENOMEM, "logits: %s", dv_error_text(DV_ENOMEM));
     s->has_logits = false;
+    uint32_t index[SCORE_ROWS];
     for (size_t done = 0; done < n && rc == 0;) {
         uint32_t now = step_size(f, n - done);
         rc = step(s, ids + done, now, err);
         for (uint32_t i = 0; i < now && rc == 0; i += max_rows) {
             uint32_t k = DV_MIN(now - i, max_rows);
-            dv_forward_logits(f, i, k, rows);
+            for (uint32_t r = 0; r < k; r++)
+                index[r] = i + r;
+            dv_forward_logits(f, index, k, rows);
             for (uint32_t r = 0; r < k && rc == 0; r++)
                 if (on_position(arg, done + i + r, rows + r * n_vocab) != 0)
                     rc = dv_fail(err, DV_ECANCELED, "stopped after %zu of %zu tokens", done + i + r + 1, n);

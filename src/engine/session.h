@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The insides of engine and session, for this folder. */
+/* The insides of engine and session, for this folder and the scheduler. */
 #ifndef DV_ENGINE_SESSION_H
 #define DV_ENGINE_SESSION_H
 
 #include "drover/engine.h"
+#include "engine/answer.h"
 #include "engine/sampler.h"
 #include "model/forward.h"
 #include "tok/chat.h"
@@ -33,7 +34,7 @@ struct dv_session {
     float *logits; /* [n_vocab] */
     bool has_logits;
     dv_sampler sampler;
-    dv_buf text; /* of dv_session_generate, reserved ahead */
+    dv_answer answer; /* of dv_session_generate */
 };
 
 #endif

@@ -151,13 +151,18 @@ void dv_forward_run(dv_forward *f, const dv_batch_token *tok, uint32_t n_tok)
         m->arch->layer(f, &m->layers[il], il);
 }
 
-void dv_forward_logits(dv_forward *f, uint32_t first, uint32_t n, float *out)
+void dv_forward_hidden(const dv_forward *f, uint32_t row, float *out)
+{
+    const dv_hparams *hp = &f->model->hp;
+    f->kern->rmsnorm(f->x + (size_t)row * hp->n_embd, f->model->output_norm, hp->n_embd, hp->norm_eps, out);
+}
+
+void dv_forward_logits(dv_forward *f, const uint32_t *rows, uint32_t n, float *out)
 {
     const dv_model *m = f->model;
     const dv_hparams *hp = &m->hp;
     for (uint32_t t = 0; t < n; t++)
-        f->kern->rmsnorm(f->x + (size_t)(first + t) * hp->n_embd, m->output_norm, hp->n_embd, hp->norm_eps,
-                         f->h + (size_t)t * hp->n_embd);
+        dv_forward_hidden(f, rows[t], f->h + (size_t)t * hp->n_embd);
     const dv_mm_job job = {.w = &m->output, .x = f->h, .ldx = hp->n_embd, .y = out, .ldy = hp->n_vocab, .n_tok = n};
     dv_mm_run(f->mm, &job, 1);
     if (hp->logit_softcap > 0)

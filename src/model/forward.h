@@ -47,7 +47,9 @@ void dv_forward_close(dv_forward **f);
 
 /** Run n_tok (1..max_tok) tokens; f->x then holds their final hidden states until the next run. Does not allocate. Ids must be valid. */
 void dv_forward_run(dv_forward *f, const dv_batch_token *tok, uint32_t n_tok);
-/** Logits of rows [first, first + n) of the last run, n <= max_tok, into out [n][n_vocab]. Overwrites h only. */
-void dv_forward_logits(dv_forward *f, uint32_t first, uint32_t n, float *out);
+/** Logits of these n <= max_tok rows of the last run into out [n][n_vocab]. Overwrites h only. */
+void dv_forward_logits(dv_forward *f, const uint32_t *rows, uint32_t n, float *out);
+/** Final hidden state of a row of the last run after the output norm, into out [n_embd]. */
+void dv_forward_hidden(const dv_forward *f, uint32_t row, float *out);
 
 #endif

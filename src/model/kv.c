@@ -34,29 +34,33 @@ void dv_kv_fini(dv_kv *kv)
 
 size_t dv_kv_token_bytes(const dv_kv *kv) { return kv->page_bytes / DV_KV_PAGE; }
 
-static dv_kv_page *page_get(dv_kv *kv)
+int dv_kv_page_new(dv_kv *kv, dv_kv_page **out)
 {
     dv_kv_page *p = kv->free_list;
     if (p != NULL) {
         kv->free_list = p->next_free;
     } else {
+        if (kv->max_pages != 0 && kv->n_pages >= kv->max_pages)
+            return DV_EBUSY;
         p = dv_calloc(DV_MEM_KV, 1, sizeof *p);
         if (p == NULL)
-            return NULL;
+            return DV_ENOMEM;
         /* Zeroed: kernels read whole groups of 16 positions, and what lies beyond the last one must be finite. */
         p->data = dv_calloc(DV_MEM_KV, 1, kv->page_bytes);
         if (p->data == NULL) {
             dv_free(p);
-            return NULL;
+            return DV_ENOMEM;
         }
+        kv->n_pages++;
     }
     p->refs = 1;
-    return p;
+    *out = p;
+    return 0;
 }
 
 /* A page given back is freed at once unless it is the only spare one: a session that grows and shrinks around a page border would
  * otherwise allocate each time. */
-static void page_unref(dv_kv *kv, dv_kv_page *p)
+void dv_kv_page_unref(dv_kv *kv, dv_kv_page *p)
 {
     if (--p->refs > 0)
         return;
@@ -67,6 +71,7 @@ static void page_unref(dv_kv *kv, dv_kv_page *p)
     }
     dv_free(p->data);
     dv_free(p);
+    kv->n_pages--;
 }
 
 int dv_kv_seq_open(dv_kv_seq *s, dv_kv *kv, uint32_t max_pos, dv_err *err)
@@ -91,10 +96,12 @@ int dv_kv_seq_reserve(dv_kv_seq *s, uint32_t n_pos, dv_err *err)
         return dv_fail(err, DV_ECONTEXT, "the context holds %u positions, %u are needed", s->cap_pages * DV_KV_PAGE,
                        n_pos);
     while (s->n_pages < want) {
-        dv_kv_page *p = page_get(s->kv);
-        if (p == NULL)
-            return dv_fail(err, DV_ENOMEM, "KV cache: no memory for another page of %zu bytes", s->kv->page_bytes);
-        s->pages[s->n_pages++] = p;
+        int rc = dv_kv_page_new(s->kv, &s->pages[s->n_pages]);
+        if (rc == DV_EBUSY)
+            return dv_fail(err, rc, "KV cache: all %u pages are in use", s->kv->max_pages);
+        if (rc != 0)
+            return dv_fail(err, rc, "KV cache: no memory for another page of %zu bytes", s->kv->page_bytes);
+        s->n_pages++;
     }
     return 0;
 }
@@ -103,5 +110,7 @@ void dv_kv_seq_truncate(dv_kv_seq *s, uint32_t n_pos)
 {
     uint32_t keep = n_pos / DV_KV_PAGE + (n_pos % DV_KV_PAGE != 0);
     while (s->n_pages > keep)
-        page_unref(s->kv, s->pages[--s->n_pages]);
+        dv_kv_page_unref(s->kv, s->pages[--s->n_pages]);
 }
+
+void dv_kv_seq_add_page(dv_kv_seq *s, dv_kv_page *p) { s->pages[s->n_pages++] = p; }

@@ -20,6 +20,8 @@ typedef struct dv_kv {
     uint32_t n_layer, n_head_kv, hd_k, hd_v;
     size_t k_bytes, v_bytes; /* of one head in one page */
     size_t page_bytes;
+    uint32_t n_pages;   /* allocated, spare ones included */
+    uint32_t max_pages; /* 0: as many as memory holds; a caller may set it */
     dv_kv_page *free_list;
 } dv_kv;
 
@@ -40,10 +42,26 @@ size_t dv_kv_token_bytes(const dv_kv *kv);
 /** An empty sequence that can grow to max_pos positions. */
 int dv_kv_seq_open(dv_kv_seq *s, dv_kv *kv, uint32_t max_pos, dv_err *err);
 void dv_kv_seq_close(dv_kv_seq *s);
-/** Make positions [0, n_pos) storable. Errors: DV_ECONTEXT beyond max_pos, DV_ENOMEM (pages got so far stay). */
+/** Make positions [0, n_pos) storable. Errors: DV_ECONTEXT beyond max_pos, DV_EBUSY if that takes more than max_pages, DV_ENOMEM (pages got
+ *  so far stay). */
 int dv_kv_seq_reserve(dv_kv_seq *s, uint32_t n_pos, dv_err *err);
 /** Give back pages that hold only positions >= n_pos. */
 void dv_kv_seq_truncate(dv_kv_seq *s, uint32_t n_pos);
+
+/**
+ * A page without content. Sharing pages is the caller's business: what is stored at a position of a page with several references is seen
+ * by all of them, so a sequence may share the pages before the one it stores to.
+ * @return  0, DV_EBUSY at max_pages, DV_ENOMEM
+ */
+int dv_kv_page_new(dv_kv *kv, dv_kv_page **out);
+static inline dv_kv_page *dv_kv_page_ref(dv_kv_page *p)
+{
+    p->refs++;
+    return p;
+}
+void dv_kv_page_unref(dv_kv *kv, dv_kv_page *p);
+/** Append a page to a sequence, which takes over the caller's reference. The sequence must have room for it. */
+void dv_kv_seq_add_page(dv_kv_seq *s, dv_kv_page *p);
 
 /** K of one head in page `page` of the sequence. */
 static inline uint8_t *dv_kv_k(const dv_kv_seq *s, uint32_t page, uint32_t layer, uint32_t head)

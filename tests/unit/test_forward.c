@@ -69,7 +69,7 @@ static void mixed_batches_equal_single_ones(void **state)
         for (int s = 0; s < N_SEQ; s++) {
             uint32_t n = put(&alone, b, 0, s, 0, length[s]);
             dv_forward_run(alone.f, b, n);
-            dv_forward_logits(alone.f, n - 1, 1, want + (size_t)s * n_vocab);
+            dv_forward_logits(alone.f, (uint32_t[]){n - 1}, 1, want + (size_t)s * n_vocab);
         }
         /* A long prefill in slices while the others decode, then the last tokens of all three in one batch. */
         uint32_t n = put(&mixed, b, 0, 1, 0, 30);
@@ -84,9 +84,7 @@ static void mixed_batches_equal_single_ones(void **state)
         n = put(&mixed, b, n, 2, 69, 70);
         n = put(&mixed, b, n, 1, 40, 41);
         dv_forward_run(mixed.f, b, n);
-        dv_forward_logits(mixed.f, 9, 1, got);
-        dv_forward_logits(mixed.f, 11, 1, got + n_vocab);
-        dv_forward_logits(mixed.f, 10, 1, got + 2 * (size_t)n_vocab);
+        dv_forward_logits(mixed.f, (uint32_t[]){9, 11, 10}, 3, got);
         assert_memory_equal(got, want, N_SEQ * n_vocab * sizeof(float));
         free(want);
         free(got);
