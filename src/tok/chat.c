@@ -98,6 +98,7 @@ void dv_chat_close(dv_chat **c)
 }
 
 bool dv_chat_is_fallback(const dv_chat *c) { return c->fallback; }
+const char *dv_chat_fallback(void) { return chatml; }
 
 /* ---- variables ----------------------------------------------------------------------------------------------------- */
 
@@ -197,8 +198,8 @@ int dv_chat_render(const dv_chat *c, const dv_chat_request *r, const dv_tmpl_opt
 
 /* ---- tokens -------------------------------------------------------------------------------------------------------- */
 
-static int encode(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const dv_spans *spans, dv_ids *out,
-                  dv_err *err)
+int dv_chat_encode_text(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const dv_spans *spans, dv_ids *out,
+                        dv_err *err)
 {
     dv_tok_part *parts = dv_alloc_array(DV_MEM_TOK, spans->n + 1, sizeof *parts);
     if (parts == NULL)
@@ -229,7 +230,7 @@ int dv_chat_encode(const dv_chat *c, const dv_tok *tok, const dv_chat_request *r
     dv_buf_init(&text, 0);
     int code = dv_chat_render(c, r, opts, &text, &spans, err);
     if (code == 0)
-        code = encode(c, tok, &text, &spans, out, err);
+        code = dv_chat_encode_text(c, tok, &text, &spans, out, err);
     dv_spans_fini(&spans);
     dv_buf_fini(&text);
     return code;

@@ -53,10 +53,18 @@ int dv_chat_open_text(dv_chat **out, const char *tmpl, const char *tool_tmpl, co
 void dv_chat_close(dv_chat **c);
 /** The file has no template: ChatML is used. */
 bool dv_chat_is_fallback(const dv_chat *c);
+/** Source text of ChatML as it is used then. Static string. */
+const char *dv_chat_fallback(void);
 
 /** Render to text. Errors and parameters as dv_tmpl_render; DV_EINVAL if a part of the request has the wrong type. */
 int dv_chat_render(const dv_chat *c, const dv_chat_request *r, const dv_tmpl_opts *opts, dv_buf *out, dv_spans *spans,
                    dv_err *err);
+/**
+ * Tokens of a rendered text. BOS is put in front where the tokenizer wants one and the text begins with none.
+ * @param out  appended to; on failure as before the call
+ */
+int dv_chat_encode_text(const dv_chat *c, const dv_tok *tok, const dv_buf *text, const dv_spans *spans, dv_ids *out,
+                        dv_err *err);
 /**
  * Render and tokenize. BOS is put in front where the tokenizer wants one and the template wrote none.
  * @param out  appended to

@@ -25,6 +25,7 @@
  * return DV_ENOMEM, so a whole tree can be built with one check at the end.
  */
 typedef struct dv_value dv_value;
+struct json_t; /* jansson's */
 
 dv_value *dv_value_none(dv_arena *a);
 dv_value *dv_value_bool(dv_arena *a, bool b);
@@ -67,6 +68,9 @@ enum {
  */
 int dv_value_from_json(dv_value **out, dv_arena *a, const char *json, size_t len, size_t max_len, unsigned max_depth,
                        dv_err *err);
+
+/** The same from a tree that jansson has read; every string is untrusted. max_depth 0: the default. */
+int dv_value_from_tree(dv_value **out, dv_arena *a, struct json_t *tree, unsigned max_depth, dv_err *err);
 
 /* ---- templates ----------------------------------------------------------------------------------------------------- */
 

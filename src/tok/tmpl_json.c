@@ -76,6 +76,15 @@ static int convert(val *out, dv_arena *a, json_t *j, unsigned depth, dv_err *err
     return 0;
 }
 
+int dv_value_from_tree(dv_value **out, dv_arena *a, json_t *tree, unsigned max_depth, dv_err *err)
+{
+    dv_value *v = dv_arena_alloc(a, sizeof *v);
+    int r = v == NULL ? dv_fail(err, DV_ENOMEM, "no memory for a JSON value")
+                      : convert(v, a, tree, max_depth != 0 ? max_depth : DV_VALUE_MAX_DEPTH, err);
+    *out = r == 0 ? v : NULL;
+    return r;
+}
+
 int dv_value_from_json(dv_value **out, dv_arena *a, const char *json, size_t len, size_t max_len, unsigned max_depth,
                        dv_err *err)
 {
@@ -89,11 +98,7 @@ int dv_value_from_json(dv_value **out, dv_arena *a, const char *json, size_t len
         int code = json_error_code(&e) == json_error_out_of_memory ? DV_ENOMEM : DV_EFORMAT;
         return dv_fail(err, code, "JSON %d:%d: %s", e.line, e.column, e.text);
     }
-    dv_value *v = dv_arena_alloc(a, sizeof *v);
-    int r = v == NULL ? dv_fail(err, DV_ENOMEM, "no memory for a JSON value")
-                      : convert(v, a, j, max_depth != 0 ? max_depth : DV_VALUE_MAX_DEPTH, err);
+    int r = dv_value_from_tree(out, a, j, max_depth, err);
     json_decref(j);
-    if (r == 0)
-        *out = v;
     return r;
 }
