@@ -118,8 +118,8 @@ void dv__chatfmt_detect(dv_chatfmt *f, const char *tmpl)
 /* ---- probes -------------------------------------------------------------------------------------------------------- */
 
 static const char tools_json[] =
-    "[{\"type\":\"function\",\"function\":{\"name\":\"dv_tool\",\"description\":\"d\",\"parameters\":{\"type\":\"object\",\"properties\":"
-    "{\"dv_key\":{\"type\":\"string\",\"description\":\"d\"}},\"required\":[\"dv_key\"]}}}]";
+    "[{\"type\":\"function\",\"function\":{\"name\":\"dv_tool\",\"description\":\"d\",\"parameters\":"
+    "{\"type\":\"object\",\"properties\":{\"dv_key\":{\"type\":\"string\",\"description\":\"d\"}},\"required\":[\"dv_key\"]}}}]";
 
 #define USER(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
 #define CALL(id, name, args) \
@@ -133,12 +133,9 @@ static const char tools_json[] =
 #define HISTORY(content, args)                                                                              \
     "[" USER("q") "," CALLS(content, CALL("abcdefghi", "dv_tool", args)) "," RESULT("abcdefghi", "dv_tool", \
                                                                                     "dv_result") "," REST "]"
-#define TWO(args)                                                                                               \
-    "[" USER("q") "," CALLS(                                                                                    \
-        "null", CALL("abcdefghi", "dv_tool", args) "," CALL(                                                    \
-                    "abcdefghj", "dv_other", args)) "," RESULT("abcdefghi", "dv_tool",                          \
-                                                               "dv_result") "," RESULT("abcdefghj", "dv_other", \
-                                                                                       "dv_more") "," REST "]"
+#define TWO_CALLS(args) CALL("abcdefghi", "dv_tool", args) "," CALL("abcdefghj", "dv_other", args)
+#define TWO_RESULTS RESULT("abcdefghi", "dv_tool", "dv_result") "," RESULT("abcdefghj", "dv_other", "dv_more")
+#define TWO(content, args) "[" USER("q") "," CALLS(content, TWO_CALLS(args)) "," TWO_RESULTS "," REST "]"
 
 /* Render; the text is in out if that worked. Only running out of memory is a failure. */
 static int probe(const dv_chatfmt *f, const char *messages, bool tools, dv_buf *out)
@@ -198,24 +195,28 @@ static int probe_calls(dv_chatfmt *f, dv_buf *out)
     }
     if (!f->caps.calls)
         return 0;
-    bool object = f->caps.object_arguments, shown;
+    static const char *const two[2][2] = {{TWO("null", AS_TEXT), TWO("null", AS_OBJECT)},
+                                          {TWO("\"\"", AS_TEXT), TWO("\"\"", AS_OBJECT)}};
+    bool object = f->caps.object_arguments, shown = false;
     int r = probe(f, object ? HISTORY("\"dv_text\"", AS_OBJECT) : HISTORY("\"dv_text\"", AS_TEXT), false, out);
     f->caps.null_content = !f->no_null && r == 0 && !(shows_call(out, object) && has(dv_buf_str(out), "dv_text"));
     if (r == 0)
-        r = shows(f, object ? TWO(AS_OBJECT) : TWO(AS_TEXT), "dv_tool", "dv_other", out, &shown);
+        r = shows(f, two[f->no_null][object], "dv_tool", "dv_other", out, &shown);
     f->caps.parallel = r == 0 && shown;
     return r;
 }
 
 static int probe_all(dv_chatfmt *f, dv_buf *out)
 {
-    bool user, twice, part;
+    bool user, part, twice = false;
     int r = shows(f, "[{\"role\":\"system\",\"content\":\"dv_system\"}," USER("dv_user") "]", "dv_system", "dv_user",
                   out, &f->caps.system);
     if (r == 0)
         r = shows(f, "[" USER("dv_user") "]", "dv_user", NULL, out, &user);
-    if (r == 0)
-        r = shows(f, "[" USER("dv_user") "," USER("dv_more") "]", "dv_user", "dv_more", out, &twice);
+    if (r == 0) {
+        r = probe(f, "[" USER("dv_user") "," USER("dv_more") "]", false, out);
+        twice = out->len > 0;
+    }
     if (r == 0)
         r = shows(f, "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"dv_user\"}]}]", "dv_user", NULL,
                   out, &part);

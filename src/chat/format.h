@@ -2,7 +2,7 @@
 /* How a model writes thoughts and tool calls, found out from its chat template, and conversations made to fit that template.
  *
  * A request goes: message.h (its JSON to internal messages and tools), dv_chatfmt_render (to the prompt's text),
- * dv_chatfmt_encode (to tokens), dv_chatfmt_grammar (what the answer may be), parser.h (the answer to content, reasoning and calls). */
+ * dv_chatfmt_encode (to tokens), constraint.h (what the answer may be), parser.h (the answer to its parts). */
 #ifndef DV_CHAT_FORMAT_H
 #define DV_CHAT_FORMAT_H
 
@@ -94,7 +94,7 @@ void dv_chatfmt_text_fini(dv_chatfmt_text *t);
  */
 int dv_chatfmt_render(const dv_chatfmt *f, const dv_chatfmt_input *in, const dv_tmpl_opts *opts, dv_chatfmt_text *out,
                       dv_err *err);
-/** Tokens of a rendered conversation, appended to out; BOS is put in front where the tokenizer wants one and the text has none. */
+/** Tokens of a rendered conversation, appended to out; BOS is put in front where the tokenizer wants one and there is none. */
 int dv_chatfmt_encode(const dv_chatfmt *f, const dv_tok *tok, const dv_chatfmt_text *text, dv_ids *out, dv_err *err);
 
 #endif

@@ -51,7 +51,7 @@ int dv__history_result(dv__history *h, const char *id, const char *id_at, dv_buf
 int dv__history_turn(dv__history *h, bool join, dv_err *err);
 /** Append to "content" or "reasoning_content" of the turn, after a line feed if there is some already. */
 int dv__history_say(dv__history *h, const char *key, dv_buf *text, dv_err *err);
-/** Add a call to the turn. arguments: the text of a JSON object, or the object; at: path of the call, args_at: of its arguments. */
+/** Add a call to the turn. arguments: the text of a JSON object, or the object; at, args_at: paths of the call and of these. */
 int dv__history_call(dv__history *h, const char *id, const char *name, const json_t *arguments, const char *at,
                      const char *args_at, dv_err *err);
 

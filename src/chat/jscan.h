@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One JSON value, byte by byte: where it ends and whether it is well-formed (RFC 8259; no lone surrogates, since readers refuse them).
- * Constant memory, no allocation. Private to src/chat. */
+/* One JSON value, byte by byte: where it ends and whether it is well-formed (RFC 8259; no lone surrogates, since readers refuse
+ * them). Constant memory, no allocation. Private to src/chat. */
 #ifndef DV_CHAT_JSCAN_H
 #define DV_CHAT_JSCAN_H
 

@@ -8,8 +8,8 @@
  *    "tool_calls": [{"id": string, "type": "function", "function": {"name": string, "arguments": string}}]}
  *   {"role": "tool", "tool_call_id": string, "name": string, "content": string}
  * "arguments" is the text of a JSON object as the client sent it. Content parts are joined, "developer" is "system", null
- * and absent are the same. The history is checked: a tool message answers a call before it, the calls of a message have different ids. Keys that are not
- * known are ignored; content that drover cannot see (images, audio, files) is refused by name.
+ * and absent are the same. The history is checked: a tool message answers a call before it, the calls of a message have
+ * different ids. Keys that are not known are ignored; content that drover cannot see (images, audio, files) is refused by name.
  *
  * Errors: DV_EINVAL with a sentence that begins with the path of the field ("messages[2].tool_calls[0].function.arguments is
  * not valid JSON"); DV_ELIMIT; DV_ENOMEM. Whatever the errors say of a field is safe to send back to the client. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A model's answer, as it arrives, to content, reasoning and tool calls.
  *
- * What has been handed out is never taken back: text that may be the start of a marker is held until it is clear what it is, and a
- * tool call begins only when its name is complete and its arguments have begun. What is no well-formed call stays content, byte for
- * byte. White space around thoughts and calls is dropped. How the text is cut into pieces makes no difference to the events but
- * for where deltas are cut. Linear in the length of the text. */
+ * What has been handed out is never taken back: text that may be the start of a marker is held until it is clear what it is,
+ * and a tool call begins only when its name is complete and its arguments have begun. What is no well-formed call stays content,
+ * byte for byte. White space around thoughts and calls is dropped. How the text is cut into pieces makes no difference to the
+ * events but for where deltas are cut. Linear in the length of the text. */
 #ifndef DV_CHAT_PARSER_H
 #define DV_CHAT_PARSER_H
 

