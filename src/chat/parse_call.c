@@ -143,6 +143,18 @@ static dv__look call_member(dv_chatfmt_parser *p, dv__cur *c, bool *named, bool 
     return value(c);
 }
 
+/* Plain JSON is a call only if its first key may be "name", "type" or "function": the grammar of an answer (constraint.c), which lets
+ * other JSON pass as content, counts on that. */
+static dv__look first_key(dv__cur *c)
+{
+    char ch;
+    dv__cur_space(c);
+    dv__cur at = *c;
+    TRY(dv__cur_lit(&at, "\""));
+    TRY(peek(&at, &ch));
+    return ch == 'n' || ch == 't' || ch == 'f' ? DV__LOOK_OK : DV__LOOK_BAD;
+}
+
 /* {"name": "f", "arguments": and the like; an object that only has a name is a call without arguments where a marker says so. */
 static dv__look call_object(dv_chatfmt_parser *p, dv__cur *c, dv__head *out)
 {
@@ -150,6 +162,8 @@ static dv__look call_object(dv_chatfmt_parser *p, dv__cur *c, dv__head *out)
     p->nest = 1;
     dv__cur_space(c);
     TRY(dv__cur_lit(c, "{"));
+    if (dv__chatfmt_is_plain(p->f->kind))
+        TRY(first_key(c));
     for (;;) {
         unsigned nest = p->nest;
         char ch;
