@@ -17,6 +17,7 @@ typedef enum dv_mem_cat {
     DV_MEM_KV,      /**< KV cache pages */
     DV_MEM_SCRATCH, /**< activations and packing tiles */
     DV_MEM_SESSION, /**< sessions, samplers */
+    DV_MEM_HTTP,    /**< connections, heads, replies (bodies and queues are buffers: DV_MEM_BASE) */
     DV_MEM_CAT_N
 } dv_mem_cat;
 

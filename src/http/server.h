@@ -59,7 +59,7 @@ typedef struct dv_http_options {
     size_t max_uri;      /**< request target; 16 to max_head; over it: 414 */
     size_t
         max_body; /**< of one request, after chunked decoding; to 1 GiB; over it: 413, before it is read if that is announced */
-    size_t max_bodies;        /**< of all requests together; over it: 503 */
+    size_t max_bodies;        /**< of all requests of the process that are alive; over it: 503 */
     unsigned max_connections; /**< 1 to 65536; over it the longest idle one is closed; if none is idle: 503 */
     size_t max_ahead; /**< what a client may send while its reply is not complete; over it the connection is cut */
     size_t stream_queue_bytes; /**< bound of a stream's queue, see dv_http_stream_write */
@@ -209,7 +209,10 @@ int dv_http_stream_write(dv_http_req *r, const void *data, size_t len);
 int dv_http_stream_end(dv_http_req *r);
 /** Bytes that the client's socket has not taken yet, framing included. */
 size_t dv_http_stream_pending(dv_http_req *r);
-/** Cut the connection so that what was sent does not look complete: for a reply that fails after it was begun. There is no on_gone. */
+/**
+ * Cut the connection so that what was sent does not look complete: for a reply that fails after it was begun. What a chunked stream has
+ * queued still goes out, without the end; any other connection is reset. There is no on_gone. Nothing happens once the reply is ended.
+ */
 void dv_http_abort(dv_http_req *r);
 /** Whether the client is gone: for loops that write nothing. Any thread. */
 bool dv_http_gone(dv_http_req *r);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection's transport on libevent: a plain socket. TLS will be one more way to make the bufferevent. */
+#ifndef DV_HTTP_BEV_H
+#define DV_HTTP_BEV_H
+
+#include "http/core.h"
+
+#include <event2/event.h>
+
+/** Serve an accepted socket. fd is taken, also on failure. 0 or DV_ENOMEM. */
+int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const char *peer, bool is_unix);
+
+#endif
