@@ -470,7 +470,7 @@ void dv__conn_eof(dv__conn *c)
     enter(c);
     c->eof = true;
     /* A client that has closed its side counts as gone, unless everything is said and only has to be read. */
-    bool ended = c->state == CLOSING;
+    bool ended = c->state == CLOSING || c->ops->pending(c->io) > 0;
     if (c->req != NULL) {
         pthread_mutex_lock(&c->req->mutex);
         ended = c->req->state == DV__REPLY_ENDED;
@@ -479,8 +479,8 @@ void dv__conn_eof(dv__conn *c)
     c->last = true;
     if (!ended || c->finished)
         close_conn(c, false);
-    else
-        try_finish(c);
+    else if (c->req == NULL)
+        finish(c);
     leave(c);
 }
 
@@ -506,12 +506,12 @@ static void stalled(dv__conn *c)
 {
     uint64_t taken = c->written - c->ops->pending(c->io);
     uint64_t step = taken - DV_MIN(taken, c->stall_mark);
-    if (step < OUT_STEP) {
+    if (step < OUT_STEP && taken < c->written) {
         cut(c, "the client does not read");
         return;
     }
     c->stall_mark = taken;
-    c->stall_end = after_ms(c->core->o.write_stall_ms);
+    c->stall_end = taken == c->written ? 0 : after_ms(c->core->o.write_stall_ms);
 }
 
 void dv__conn_timeout(dv__conn *c)
@@ -570,7 +570,7 @@ bool dv__core_evict(dv__core *k)
 {
     dv__conn *oldest = NULL;
     for (dv__conn *c = k->conns; c != NULL; c = c->next)
-        if (c->state == IDLE && c->stall_end == 0 && (oldest == NULL || c->phase_end < oldest->phase_end))
+        if (c->state == IDLE && c->ops->pending(c->io) == 0 && (oldest == NULL || c->phase_end < oldest->phase_end))
             oldest = c;
     if (oldest == NULL)
         return false;
