@@ -39,6 +39,7 @@ struct dv__conn {
     dv__chunked chunked;
     uint64_t body_left;
     uint64_t phase_end, stall_end; /* deadlines in ns, 0: none */
+    uint64_t state_since;          /* ns */
     uint64_t timer_at;             /* when the transport's timer fires, 0: not set */
     uint64_t written;              /* bytes given to the transport */
     uint64_t stall_mark;           /* of those, bytes that must be taken by stall_end */
@@ -78,7 +79,8 @@ static void set_timer(dv__conn *c)
 static void set_state(dv__conn *c, conn_state state, unsigned ms)
 {
     c->state = state;
-    c->phase_end = ms != 0 ? after_ms(ms) : 0;
+    c->state_since = dv_clock_ns();
+    c->phase_end = ms != 0 ? c->state_since + (uint64_t)ms * 1000000u : 0;
     set_timer(c);
 }
 
@@ -570,7 +572,7 @@ bool dv__core_evict(dv__core *k)
 {
     dv__conn *oldest = NULL;
     for (dv__conn *c = k->conns; c != NULL; c = c->next)
-        if (c->state == IDLE && c->ops->pending(c->io) == 0 && (oldest == NULL || c->phase_end < oldest->phase_end))
+        if (c->state == IDLE && c->ops->pending(c->io) == 0 && (oldest == NULL || c->state_since < oldest->state_since))
             oldest = c;
     if (oldest == NULL)
         return false;
