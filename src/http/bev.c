@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading stays on all the time: it is how a client's end, or a reset, is noticed while a reply is on its way; what a client sends ahead
- * is bounded by cutting it (dv__conn_waiting). There is no read watermark: libevent runs the read callback again and again while
- * one is reached (libevent issue 891). */
+/* Reading stays on all the time: it is how a client's end, or a reset, is noticed while a reply is on its way; what a client
+ * sends ahead is bounded by cutting it (dv__conn_waiting). There is no read watermark: libevent runs the read callback again
+ * and again while one is reached (libevent issue 891). */
 #include "http/bev.h"
 
 #include "base/mem.h"

@@ -21,7 +21,8 @@ typedef struct dv__chunked {
  * Decode up to the end of one run of data, of the body, or of the input.
  * @param used      bytes of p that are done with
  * @param data      the run among them, *data_len bytes; NULL if there is none
- * @return          DV__PARSE_DONE at the end of the body (what follows is the next request), DV__PARSE_MORE (call again with the rest, if any),
+ * @return          DV__PARSE_DONE at the end of the body (what follows is the next request),
+ *                  DV__PARSE_MORE (call again with the rest, if any),
  *                  DV__PARSE_REFUSED with c->why
  */
 dv__parsed dv__chunked_feed(dv__chunked *c, const char *p, size_t n, size_t *used, const char **data, size_t *data_len);

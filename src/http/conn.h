@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection as a state machine: bytes, deadlines and ends come in by calls, bytes go out through dv__io_ops. It knows no socket and no
- * event loop, so that TLS is another set of operations, and a test feeds it from memory. I/O thread only.
+/* A connection as a state machine: bytes, deadlines and ends come in by calls, bytes go out through dv__io_ops. It knows no
+ * socket and no event loop, so that TLS is another set of operations, and a test feeds it from memory. I/O thread only.
  *
  * Every function may end the connection. It has then called ops->close as its last call on the transport, and the connection
  * must not be used again: those that can tell return false or DV__CONN_CLOSED, the transport itself knows by its close. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What all connections of a server share, without any event loop: limits, counters, the list of requests for which the I/O thread has
- * something to do. */
+/* What all connections of a server share, without any event loop: limits, counters, the list of requests for which the I/O
+ * thread has something to do. */
 #ifndef DV_HTTP_CORE_H
 #define DV_HTTP_CORE_H
 

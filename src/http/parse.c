@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes are looked at once and in order, and every limit is a position, so a head gets the same answer however it is cut into reads.
- * Where RFC 9112 lets a recipient be generous (bare LF, obs-fold, blanks before a colon, lists of equal lengths) this one is not: each
- * of them is a way in which two programs can see different requests in the same bytes. */
+/* Bytes are looked at once and in order, and every limit is a position, so a head gets the same answer however it is cut into
+ * reads. Where RFC 9112 lets a recipient be generous (bare LF, obs-fold, blanks before a colon, lists of equal lengths) this
+ * one is not: each of them is a way in which two programs can see different requests in the same bytes. */
 #include "http/parse.h"
 
 #include "base/attr.h"

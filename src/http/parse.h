@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The head of a request: RFC 9112 sections 2 to 6, and what this server refuses beyond them. No I/O, no allocation; what it says does
- * not depend on how the bytes arrive in pieces. */
+/* The head of a request: RFC 9112 sections 2 to 6, and what this server refuses beyond them. No I/O, no allocation; what it
+ * says does not depend on how the bytes arrive in pieces. */
 #ifndef DV_HTTP_PARSE_H
 #define DV_HTTP_PARSE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The application's side of a reply. Any thread: everything here happens under the request's mutex, ends in the request's queue, and
- * leaves the socket to the I/O thread. */
+/* The application's side of a reply. Any thread: everything here happens under the request's mutex, ends in the request's
+ * queue, and leaves the socket to the I/O thread. */
 #include "base/attr.h"
 #include "http/req.h"
 

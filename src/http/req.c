@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Bytes of bodies that this process holds: not the server's, since requests may outlive it. Relaxed: a limit, it orders nothing. */
+/* Bytes of bodies that this process holds: not the server's, since requests may outlive it. Relaxed: a limit, it orders
+ * nothing. */
 static atomic_size_t bodies;
 
 dv_http_req *dv__req_new(dv__core *k)

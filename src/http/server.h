@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* An HTTP/1.1 server: protocol without policy. Routes, authentication, JSON and the meaning of a request are the application's.
+/* An HTTP/1.1 server: protocol without policy. Routes, authentication, JSON and the meaning of a request are the
+ * application's.
  *
- * Threads: the thread that is in dv_http_run, the I/O thread, owns every socket and calls every callback; a callback must not block.
- * What says "any thread" may be called by workers and from inside callbacks alike; everything else belongs to the I/O thread, or to
- * the only thread while dv_http_run has not begun or has returned.
+ * Threads: the thread that is in dv_http_run, the I/O thread, owns every socket and calls every callback; a callback must not
+ * block. What says "any thread" may be called by workers and from inside callbacks alike; everything else belongs to the I/O
+ * thread, or to the only thread while dv_http_run has not begun or has returned.
  *
- * Life of an exchange: on_head, on_request (unless a reply was begun before), reply or stream, on_gone (only if the client left or was
- * cut before the reply was ended), on_end (always, last). A request lives on until its last reference is gone, but calls on it
- * then return DV_ECANCELED. */
+ * Life of an exchange: on_head, on_request (unless a reply was begun before), reply or stream, on_gone (only if the client
+ * left or was cut before the reply was ended), on_end (always, last). A request lives on until its last reference is gone,
+ * but calls on it then return DV_ECANCELED. */
 #ifndef DV_HTTP_SERVER_H
 #define DV_HTTP_SERVER_H
 
@@ -76,13 +77,16 @@ typedef struct dv_http_options {
     /** The body is complete. The request is borrowed: a reply that comes later needs a dv_http_ref. If nothing was replied
      *  and no reference taken when this returns, the client gets a 500. */
     void (*on_request)(void *arg, dv_http_req *r);
-    /** The client left or was cut before the application had ended its reply. At most once. */
+    /** The client left or was cut before the application had ended its reply. At most once. A client that closes its sending side
+     *  only counts as gone, too. */
     void (*on_gone)(void *arg, dv_http_req *r);
     /** A stream's queue is below half of its bound again, after a write had returned DV_EBUSY. */
     void (*on_writable)(void *arg, dv_http_req *r);
-    /** The exchange is over; exactly once for each on_head. For access logs and counters: dv_http_status, dv_http_bytes_sent. */
+    /** The exchange is over; exactly once for each on_head, also if the server itself refused the rest of the request (408,
+     * 413, 503) and there was no on_request. For access logs and counters: dv_http_status, dv_http_bytes_sent. */
     void (*on_end)(void *arg, dv_http_req *r);
-    /** Body of a reply that the server itself makes (a refused request); default: the reason as text/plain. Sets *content_type. */
+    /** Body of a reply that the server itself makes (a refused request); default: the reason as text/plain. Sets
+     * *content_type. */
     void (*on_refuse)(void *arg, int status, const char *why, dv_buf *body, const char **content_type);
     /** text: one line without its end, safe to print. */
     void (*log)(void *arg, int level, const char *text);
@@ -106,8 +110,8 @@ void dv_http_close(dv_http_server **s);
  */
 int dv_http_listen_tcp(dv_http_server *s, const char *host, uint16_t port, uint16_t *bound, dv_err *err);
 /**
- * Listen on a unix socket, which is removed when the server stops listening. A socket file that is there already is replaced if nobody
- * answers on it; any other file is not touched.
+ * Listen on a unix socket, which is removed when the server stops listening. A socket file that is there already is replaced
+ * if nobody answers on it; any other file is not touched.
  * @param mode  permissions of the file, 0600 for instance; never wider in between
  * Errors: DV_EINVAL (path too long, not a socket), DV_EACCES, DV_EBUSY (somebody answers), DV_EIO.
  */
@@ -118,9 +122,9 @@ int dv_http_listen_unix(dv_http_server *s, const char *path, unsigned mode, dv_e
  */
 int dv_http_run(dv_http_server *s);
 /**
- * Stop listening, close idle connections, say "Connection: close" in every reply that begins from now on, and let dv_http_run return
- * when no connection is left, or after timeout_ms, when the rest is cut. A second call may shorten the time. Any thread; also from a
- * signal handler.
+ * Stop listening, close idle connections, say "Connection: close" in every reply that begins from now on, and let dv_http_run
+ * return when no connection is left, or after timeout_ms, when the rest is cut. A second call may shorten the time. Any thread;
+ * also from a signal handler.
  */
 void dv_http_drain(dv_http_server *s, unsigned timeout_ms);
 /** dv_http_drain with no time. Any thread; also from a signal handler. */
@@ -140,16 +144,16 @@ int dv_http_timer(dv_http_server *s, unsigned interval_ms, void (*fn)(void *arg)
 dv_http_verb dv_http_method(const dv_http_req *r);
 const char *dv_http_method_text(const dv_http_req *r);
 /**
- * The target's path, percent-decoded once. Begins with '/' (only "OPTIONS *" gives "*"), is valid UTF-8 without control characters and has
- * no "." or ".." segment. An encoded slash is a slash here: whatever looks at a path looks at this one only.
+ * The target's path, percent-decoded once. Begins with '/' (only "OPTIONS *" gives "*"), is valid UTF-8 without control
+ * characters and has no "." or ".." segment. An encoded slash is a slash here: whatever looks at a path looks at this one only.
  */
 const char *dv_http_path(const dv_http_req *r);
 /** The target as it was sent: printable ASCII. */
 const char *dv_http_target(const dv_http_req *r);
 /** First query parameter of this name, decoded ('+' is a space); "" if it has no value, NULL if it is not there. */
 const char *dv_http_query(const dv_http_req *r, const char *name);
-/** First field of this name, in any case; NULL if absent. These come at most once or the request is refused: Host, Content-Length,
- *  Content-Type, Content-Encoding, Transfer-Encoding, Authorization, X-Api-Key, Origin, Expect. */
+/** First field of this name, in any case; NULL if absent. These come at most once or the request is refused: Host,
+ * Content-Length, Content-Type, Content-Encoding, Transfer-Encoding, Authorization, X-Api-Key, Origin, Expect. */
 const char *dv_http_header(const dv_http_req *r, const char *name);
 /** Field i of the head, false if there are not so many. */
 bool dv_http_field(const dv_http_req *r, size_t i, const char **name, const char **value);
@@ -160,14 +164,15 @@ void dv_http_drop_body(dv_http_req *r);
 /** "127.0.0.1:5123", "[::1]:5123" or "unix". */
 const char *dv_http_peer(const dv_http_req *r);
 bool dv_http_is_unix(const dv_http_req *r);
-/** 24 hexadecimal digits, different for every request. Sent back as x-request-id in every reply, without the application's help. */
+/** 24 hexadecimal digits, different for every request. Sent back as x-request-id in every reply, without the application's
+ * help. */
 const char *dv_http_id(const dv_http_req *r);
 /** Monotonic time at which the head was complete, ns. */
 uint64_t dv_http_begun_ns(const dv_http_req *r);
 dv_http_server *dv_http_server_of(const dv_http_req *r);
 
-/** The application's own pointer. Not locked: set it in on_head or on_request. destroy (may be NULL) runs with the request's end, on
- *  whichever thread drops the last reference. */
+/** The application's own pointer. Not locked: set it in on_head or on_request. destroy (may be NULL) runs with the request's
+ * end, on whichever thread drops the last reference. */
 void *dv_http_user(const dv_http_req *r);
 void dv_http_set_user(dv_http_req *r, void *user, void (*destroy)(void *user));
 
@@ -176,8 +181,9 @@ dv_http_req *dv_http_ref(dv_http_req *r);
 /** Any thread. r may be NULL. */
 void dv_http_unref(dv_http_req *r);
 
-/* Replies. Any thread that holds a reference; calls for one request by one thread at a time. Every one returns DV_ECANCELED once the
- * client is gone, and DV_EINVAL for what makes no sense in the reply's state (a second reply, a write without begin...). */
+/* Replies. Any thread that holds a reference; calls for one request by one thread at a time. Every one returns DV_ECANCELED
+ * once the client is gone, and DV_EINVAL for what makes no sense in the reply's state (a second reply, a write without
+ * begin...). */
 
 /**
  * Add a field to the reply that has not begun. Date, Server, Connection, Content-Length, Content-Type, Transfer-Encoding and
@@ -202,7 +208,8 @@ int dv_http_stream_begin(dv_http_req *r, int status, const char *content_type);
  *          DV_EBUSY: the queue is at its bound, nothing was taken; on_writable tells when to go on
  *          DV_ECANCELED: the client is gone
  *          DV_ENOMEM: nothing was taken; the application may abort
- * A piece is taken whole while the queue is below its bound, so the queue holds at most the bound and one piece. For HEAD data is dropped.
+ * A piece is taken whole while the queue is below its bound, so the queue holds at most the bound and one piece. For HEAD data
+ * is dropped.
  */
 int dv_http_stream_write(dv_http_req *r, const void *data, size_t len);
 /** The reply is complete. */
@@ -210,8 +217,9 @@ int dv_http_stream_end(dv_http_req *r);
 /** Bytes that the client's socket has not taken yet, framing included. */
 size_t dv_http_stream_pending(dv_http_req *r);
 /**
- * Cut the connection so that what was sent does not look complete: for a reply that fails after it was begun. What a chunked stream has
- * queued still goes out, without the end; any other connection is reset. There is no on_gone. Nothing happens once the reply is ended.
+ * Cut the connection so that what was sent does not look complete: for a reply that fails after it was begun. What a chunked
+ * stream has queued still goes out, without the end; any other connection is reset. There is no on_gone. Nothing happens once
+ * the reply is ended.
  */
 void dv_http_abort(dv_http_req *r);
 /** Whether the client is gone: for loops that write nothing. Any thread. */

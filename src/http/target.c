@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Request targets: RFC 9112 3.2, RFC 3986 2.1. Decoded once and here only, so that whoever decides about a path and whoever acts on it
- * see the same one. */
+/* Request targets: RFC 9112 3.2, RFC 3986 2.1. Decoded once and here only, so that whoever decides about a path and whoever
+ * acts on it see the same one. */
 #include "base/utf8.h"
 #include "http/parse.h"
 

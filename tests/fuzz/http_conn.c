@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A whole connection with a small application: the client's bytes at once, one by one, and in sevens lead to the same requests and the
- * same replies. */
+/* A whole connection with a small application: the client's bytes at once, one by one, and in sevens lead to the same
+ * requests and the same replies. */
 #include "target.h"
 
 #include "../unit/http_fake.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The head parser, targets and the chunk decoder: what is taken, what is refused, and that neither depends on the cuts between reads. */
+/* The head parser, targets and the chunk decoder: what is taken, what is refused, and that neither depends on the cuts
+ * between reads. */
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -19,8 +20,8 @@
 
 static const dv_http_options limits = {.max_head = 2048, .max_fields = 8, .max_uri = 100, .max_body = 1000};
 
-/* Parse text in pieces of `step` bytes. The buffer moves at every piece and is exactly as large as what came, so that a sanitizer sees
- * a look too far. */
+/* Parse text in pieces of `step` bytes. The buffer moves at every piece and is exactly as large as what came, so that a
+ * sanitizer sees a look too far. */
 static dv__parsed parse(dv__head *h, char **buf, const char *text, size_t len, size_t step)
 {
     dv__parsed got = DV__PARSE_MORE;

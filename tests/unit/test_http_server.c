@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server with its I/O thread, workers that reply from other threads, and clients that come, stream, and leave whenever they like. */
+/* A server with its I/O thread, workers that reply from other threads, and clients that come, stream, and leave whenever they
+ * like. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
