@@ -305,6 +305,7 @@ static void test_body_limits(void **state)
     assert_int_equal(g.out.len, 0);
     fake_send(&g, chunk, 300, 300);
     assert_int_equal(count(&g, "HTTP/1.1 503 "), 1);
+    assert_int_equal(count(&g, "Retry-After: 1\r\n"), 1);
     fake_fini(&g);
     dv__core_run_ready(&core); /* its references go */
     fake_send(&f, chunk, 50, 50);
