@@ -105,6 +105,23 @@ char *dv_strndup(dv_mem_cat cat, const char *s, size_t n)
     return p;
 }
 
+const char *dv_mem_name(dv_mem_cat cat)
+{
+    switch (cat) {
+    case DV_MEM_BASE: return "base";
+    case DV_MEM_GGUF: return "gguf";
+    case DV_MEM_TOK: return "tok";
+    case DV_MEM_MODEL: return "model";
+    case DV_MEM_KV: return "kv";
+    case DV_MEM_SCRATCH: return "scratch";
+    case DV_MEM_SESSION: return "session";
+    case DV_MEM_HTTP: return "http";
+    case DV_MEM_API: return "api";
+    case DV_MEM_CAT_N: break;
+    }
+    return "?";
+}
+
 size_t dv_mem_used(dv_mem_cat cat)
 {
     if (cat < DV_MEM_CAT_N)

@@ -18,6 +18,7 @@ typedef enum dv_mem_cat {
     DV_MEM_SCRATCH, /**< activations and packing tiles */
     DV_MEM_SESSION, /**< sessions, samplers */
     DV_MEM_HTTP,    /**< connections, heads, replies (bodies and queues are buffers: DV_MEM_BASE) */
+    DV_MEM_API,     /**< requests and answers of the server */
     DV_MEM_CAT_N
 } dv_mem_cat;
 
@@ -34,6 +35,8 @@ void dv_free(void *p);
 /** Terminated copy of n bytes. */
 char *dv_strndup(dv_mem_cat cat, const char *s, size_t n) DV_WARN_UNUSED;
 
+/** "kv" and the like, for metrics. Static string. */
+const char *dv_mem_name(dv_mem_cat cat);
 /** Bytes now allocated in a category (DV_MEM_CAT_N: all of them). Any thread. */
 size_t dv_mem_used(dv_mem_cat cat);
 /** Most bytes that were allocated in a category at one time since dv_mem_peak_reset (cat < DV_MEM_CAT_N). Any thread. */

@@ -42,17 +42,27 @@ static const char *default_model(dv_err *err)
     return NULL;
 }
 
-int dv_load(dv_engine **out, const dv_load_opts *o, const char **path, dv_err *err)
+const char *dv_load_path(const dv_load_opts *o, dv_err *err)
 {
-    *path = o->model != NULL ? o->model : default_model(err);
-    if (*path == NULL)
-        return err->code;
-    dv_engine_options options = {
+    return o->model != NULL ? o->model : default_model(err);
+}
+
+dv_engine_options dv_load_options(const dv_load_opts *o)
+{
+    return (dv_engine_options){
         .threads = (unsigned)o->threads,
         .cpu_mask = dv_cpu_mask_name(o->cpu_mask),
         .kv_format = (dv_kv_format)o->kv_type,
         .ctx = (uint32_t)o->ctx,
     };
+}
+
+int dv_load(dv_engine **out, const dv_load_opts *o, const char **path, dv_err *err)
+{
+    *path = dv_load_path(o, err);
+    if (*path == NULL)
+        return err->code;
+    dv_engine_options options = dv_load_options(o);
     int code = dv_engine_open(out, *path, &options, err);
     return code == 0 || strstr(err->msg, *path) != NULL ? code : dv_err_prefix(err, "%s", *path);
 }

@@ -27,6 +27,10 @@ typedef struct dv_load_opts {
     DV_OPT_ROW_CPU_MASK(S, field.cpu_mask)
 /* clang-format on */
 
+/** The file to open: the one given, or the model that ships with drover; NULL: err says where it was looked for. */
+const char *dv_load_path(const dv_load_opts *o, dv_err *err);
+/** Options of an engine. */
+dv_engine_options dv_load_options(const dv_load_opts *o);
 /**
  * Open the model. Errors name the file; without a model given and none found they name the places that were looked at.
  * @param path  set to the file that was opened; points into o or to static storage

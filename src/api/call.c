@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/call.h"
+
+#include "api/problem.h"
+#include "api/run.h"
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Runs when the last reference to the request is dropped, on whichever thread that is: jobs hold one, so none are left. */
+static void call_free(void *user)
+{
+    dv__call *c = user;
+    dv__run_free(c->run);
+    if (c->fini != NULL && c->state != NULL)
+        c->fini(c->state);
+    json_decref(c->body);
+    dv_buf_fini(&c->out);
+    dv_arena_fini(&c->arena);
+    pthread_mutex_destroy(&c->lock);
+    dv_free(c);
+}
+
+dv__call *dv__call_new(dv_api *api, dv_http_req *req, const dv__route *route, const char *tail)
+{
+    dv__call *c = dv_calloc(DV_MEM_API, 1, sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->api = api;
+    c->req = req;
+    c->route = route;
+    c->tail = tail;
+    dv_arena_init(&c->arena, DV_MEM_API, 0);
+    dv_buf_init(&c->out, 0);
+    pthread_mutex_init(&c->lock, NULL);
+    dv_http_set_user(req, c, call_free);
+    return c;
+}
+
+/* Bounds of a text's JSON before anything is built of it: a value costs many times its text. */
+static int measure(const char *s, size_t n, dv_err *err)
+{
+    size_t depth = 0, values = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        if (quoted) {
+            quoted = s[i] != '"';
+            i += s[i] == '\\';
+            continue;
+        }
+        switch (s[i]) {
+        case '"': quoted = true; break;
+        case '[':
+        case '{':
+            values++;
+            if (++depth > DV_API_MAX_DEPTH)
+                return dv_fail(err, DV_ELIMIT, "the body's JSON is nested more than %d deep", DV_API_MAX_DEPTH);
+            break;
+        case ']':
+        case '}': depth -= depth > 0; break;
+        case ',': values++; break;
+        default: break;
+        }
+        if (values > DV_API_MAX_VALUES)
+            return dv_fail(err, DV_ELIMIT, "the body's JSON has more than %d values", DV_API_MAX_VALUES);
+    }
+    return 0;
+}
+
+int dv__call_parse(dv__call *c, dv_err *err)
+{
+    size_t n;
+    json_error_t e;
+    const char *text = dv_http_body(c->req, &n);
+    const char *type = dv_http_header(c->req, "Content-Type");
+    if (n == 0)
+        return dv_fail(err, DV_EFORMAT, "the body is empty: a JSON object is needed");
+    if (type != NULL && strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0)
+        return dv_fail(err, DV_EFORMAT, "Content-Type must be application/json");
+    int rc = measure(text, n, err);
+    if (rc != 0)
+        return rc;
+    c->body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    dv_http_drop_body(c->req);
+    if (c->body == NULL && json_error_code(&e) == json_error_out_of_memory)
+        return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
+    if (c->body == NULL)
+        return dv_fail(err, DV_EFORMAT, "the body is not valid JSON: %s at line %d, column %d", e.text, e.line,
+                       e.column);
+    return json_is_object(c->body) ? 0 : dv_fail(err, DV_EFORMAT, "the body must be a JSON object");
+}
+
+int dv__call_json(dv__call *c, int status, dv_buf *b)
+{
+    if (b->code != 0)
+        return b->code;
+    int rc = dv_http_reply(c->req, status, "application/json; charset=utf-8", dv_buf_str(b), b->len);
+    return rc == DV_ECANCELED ? 0 : rc;
+}
+
+/* Errors that lower layers report begin with the path of the field; if it is one of the body's, say so. */
+static void find_param(dv__call *c, const dv_err *err)
+{
+    char key[64];
+    size_t n = strspn(err->msg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.[]-");
+    size_t k = strcspn(err->msg, ".[: ");
+    if (c->param[0] != 0 || n == 0 || n >= sizeof c->param || k > n || k >= sizeof key)
+        return;
+    memcpy(key, err->msg, k);
+    key[k] = 0;
+    if (json_object_get(c->body, key) != NULL)
+        snprintf(c->param, sizeof c->param, "%.*s", (int)n, err->msg);
+}
+
+void dv__call_fail(dv__call *c, const dv_err *err)
+{
+    find_param(c, err);
+    dv__problem p = dv__problem_of(c, err);
+    if (p.status == 503)
+        atomic_fetch_add_explicit(&c->api->count.refused, 1, memory_order_relaxed);
+    dv__problem_reply(c->req, c->route->shape, &p);
+}
+
+const char *dv__call_model(const dv__call *c)
+{
+    const char *model = json_string_value(json_object_get(c->body, "model"));
+    return model != NULL && model[0] != 0 ? model : c->api->model;
+}
+
+void dv__api_log(const dv_api *api, int level, const char *fmt, ...)
+{
+    if (api->o.log == NULL)
+        return;
+    dv_buf line;
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    dv_buf_init(&line, 0);
+    if (n > 0 && dv_buf_escaped(&line, text, DV_MIN((size_t)n, sizeof text - 1)) == 0)
+        api->o.log(api->o.log_arg, level, line.data);
+    dv_buf_fini(&line);
+}
