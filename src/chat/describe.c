@@ -2,8 +2,8 @@
 /* Tools and calls in words, for templates that have no place for them. */
 #include "base/attr.h"
 #include "chat/format_impl.h"
+#include "chat/history.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define BAR "\xef\xbd\x9c"
@@ -62,13 +62,8 @@ void dv__chatfmt_describe(dv_chatfmt_kind kind, const dv_chattools *tools, dv_bu
     const spelling *s = &spellings[kind];
     dv_buf_adds(out, "You can call these tools:\n");
     for (size_t i = 0; i < json_array_size(tools->list); i++) {
-        char *text = json_dumps(json_object_get(json_array_get(tools->list, i), "function"), 0);
-        if (text == NULL)
-            out->code = out->code != 0 ? out->code : DV_ENOMEM;
-        else
-            dv_buf_adds(out, text);
+        dv__json_dump(out, json_object_get(json_array_get(tools->list, i), "function"), 0);
         dv_buf_addc(out, '\n');
-        free(text);
     }
     dv_buf_adds(out,
                 "\nTo call a tool, answer with this and nothing else, with the name and the parameters of the tool:\n");

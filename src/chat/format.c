@@ -5,7 +5,6 @@
 #include "chat/format_impl.h"
 #include "chat/history.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */

@@ -2,10 +2,10 @@
 #include "chat/history.h"
 
 #include "base/err.h"
+#include "chat/jscan.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *dv__path(char out[DV__PATH], const char *fmt, ...)
@@ -34,6 +34,14 @@ int dv__json_push(json_t *list, json_t *value, dv_err *err)
 }
 
 json_t *dv__json_text(dv_buf *b) { return b->code == 0 ? json_stringn(dv_buf_str(b), b->len) : NULL; }
+
+static int dump(const char *s, size_t n, void *b) { return dv_buf_add(b, s, n); }
+
+void dv__json_dump(dv_buf *b, const json_t *v, size_t flags)
+{
+    if (json_dump_callback(v, dump, b, flags | JSON_ENCODE_ANY) != 0 && b->code == 0)
+        b->code = DV_ENOMEM;
+}
 
 bool dv__json_is(const json_t *string, const char *text)
 {
@@ -191,13 +199,45 @@ int dv__history_say(dv__history *h, const char *key, dv_buf *text, dv_err *err)
     return r;
 }
 
+static bool well_formed_object(const char *s, size_t n)
+{
+    size_t i = strspn(s, " \t\r\n");
+    dv__jscan scan;
+    dv__jscan_result r = DV__JSCAN_MORE;
+    dv__jscan_init(&scan);
+    if (i == n || s[i] != '{')
+        return false;
+    while (r == DV__JSCAN_MORE && i < n)
+        r = dv__jscan_byte(&scan, (unsigned char)s[i++]);
+    return r == DV__JSCAN_DONE && i + strspn(s + i, " \t\r\n") == n;
+}
+
+/* The text of a JSON object. Numbers may be larger than jansson holds: they stay text. */
+static int check_object(const char *s, size_t n, const char *at, dv_err *err)
+{
+    json_error_t e;
+    json_t *parsed = json_loadb(s, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    bool object = json_is_object(parsed);
+    json_decref(parsed);
+    if (parsed != NULL)
+        return object ? 0 : dv_fail(err, DV_EINVAL, "%s is not a JSON object", at);
+    int code = (int)json_error_code(&e);
+    if (!well_formed_object(s, n) || code == json_error_null_byte_in_key)
+        return dv_fail(err, DV_EINVAL, "%s is not valid JSON: %s", at, e.text);
+    if (code == json_error_numeric_overflow)
+        return 0;
+    return dv_fail(err, DV_ENOMEM, "no memory for a conversation"); /* whatever jansson calls it */
+}
+
 /* The arguments as the text of a JSON object; a new reference. */
 static int arguments_text(json_t **out, const json_t *arguments, const char *at, dv_err *err)
 {
     if (json_is_object(arguments)) {
-        char *text = json_dumps(arguments, JSON_COMPACT);
-        *out = text != NULL ? json_string(text) : NULL;
-        free(text);
+        dv_buf text;
+        dv_buf_init(&text, 0);
+        dv__json_dump(&text, arguments, JSON_COMPACT);
+        *out = dv__json_text(&text);
+        dv_buf_fini(&text);
         return *out != NULL ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");
     }
     if (!json_is_string(arguments))
@@ -208,14 +248,9 @@ static int arguments_text(json_t **out, const json_t *arguments, const char *at,
         s = "{}";
         n = 2;
     }
-    json_error_t e;
-    json_t *parsed = json_loadb(s, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    bool object = json_is_object(parsed);
-    json_decref(parsed);
-    if (parsed == NULL)
-        return dv_fail(err, DV_EINVAL, "%s is not valid JSON: %s", at, e.text);
-    if (!object)
-        return dv_fail(err, DV_EINVAL, "%s is not a JSON object", at);
+    int r = check_object(s, n, at, err);
+    if (r != 0)
+        return r;
     *out = json_stringn(s, n);
     return *out != NULL ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");
 }

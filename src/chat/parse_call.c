@@ -81,6 +81,14 @@ static dv__look string(dv__cur *c, char out[DV__NAME_MAX + 1])
     if (first != '"')
         return DV__LOOK_BAD;
     TRY(value(c));
+    size_t len = c->i - from - 2;
+    if (memchr(c->s + from, '\\', len + 2) == NULL) {
+        if (len <= DV__NAME_MAX) {
+            memcpy(out, c->s + from + 1, len);
+            out[len] = 0;
+        }
+        return len <= DV__NAME_MAX ? DV__LOOK_OK : DV__LOOK_BAD;
+    }
     json_t *j = json_loadb(c->s + from, c->i - from, JSON_DECODE_ANY, NULL);
     const char *text = json_string_value(j);
     size_t n = json_string_length(j);

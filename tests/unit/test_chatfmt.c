@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Formats found out from templates, and conversations made to fit them. */
 #include "chatfmt_util.h"
+#include "vocab_make.h"
 
 #include "base/mem.h"
 
@@ -288,15 +289,19 @@ static void refusals_of_a_template(void **state)
     dv_chatfmt_close(&f);
 }
 
+static void *json_alloc(size_t n) { return dv_alloc(DV_MEM_TOK, n); }
+
+/* jansson's allocations included. */
 static void memory_runs_out(void **state)
 {
+    json_set_alloc_funcs(json_alloc, dv_free);
     for (uint64_t n = 1;; n++) {
+        size_t used = dv_mem_used(DV_MEM_CAT_N);
         json_t *internal = parse("[" SYSTEM "," USER "," CALLS("\"T\"", CALL("c1", ARGS)) "," RESULT("c1", "R") "]");
         json_t *m = NULL;
         dv_chatfmt *f = NULL;
         dv_chatfmt_text out = {0};
         dv_err err = {0};
-        size_t used = dv_mem_used(DV_MEM_CAT_N);
         dv_mem_fail_after(n);
         int r = dv_chatfmt_open_text(&f, tmpl_gemma, NULL, NULL, NULL, NULL, &err);
         if (r == 0)
@@ -313,8 +318,63 @@ static void memory_runs_out(void **state)
         assert_int_equal(r, err.code);
         if (r == 0)
             break;
-        assert_int_equal(r, DV_ENOMEM);
+        if (r != DV_ENOMEM)
+            fail_msg("allocation %d: %s", (int)n, err.msg);
     }
+    json_set_alloc_funcs(malloc, free);
+}
+
+/* A model file whose vocabulary has the marker as a control token: only the token is a marker, its letters are not. */
+static void markers_of_a_vocabulary(void **state)
+{
+    static const char spelled[] = "[TOOL_CALLS]get{}";
+    vm *v = vm_bpe("gpt-2");
+    int32_t id = vm_add(v, "[TOOL_CALLS]", DV_TOK_CONTROL, 0);
+    vm_put_str(v, "tokenizer.chat_template", tmpl_mistral);
+    dv_gguf *g = NULL;
+    dv_tok *t = NULL;
+    dv_chatfmt *f = NULL;
+    dv_chatfmt_parser *p = NULL;
+    dv_chattools tools;
+    dv_err err = {0};
+    if (vm_open(v, &g, &t, &err) != 0 || dv_chatfmt_open(&f, g, t, &err) != 0)
+        fail_msg("%s", err.msg);
+    assert_int_equal(dv_chatfmt_kind_of(f), DV_CHATFMT_MISTRAL);
+    assert_string_equal(dv_chatfmt_source(f), tmpl_mistral);
+    json_t *list = parse(TOOLS);
+    assert_int_equal(dv_chattools_from_openai(&tools, list, NULL, NULL, NULL), 0);
+    json_decref(list);
+    event_log log = {.last = -1};
+    dv_chatfmt_parser_options o = {.tools = &tools, .on_event = log_event, .arg = &log};
+    assert_int_equal(dv_chatfmt_parser_open(&p, f, &o, NULL), 0);
+    assert_int_equal(dv_chatfmt_push(p, spelled, strlen(spelled)), 0);
+    dv_str piece = dv_tok_piece(t, id);
+    assert_true(dv_tok_is_control(t, id));
+    assert_int_equal(dv_chatfmt_push_control(p, piece.p, piece.n), 0);
+    assert_int_equal(dv_chatfmt_push(p, "get{}", 5), 0);
+    assert_int_equal(dv_chatfmt_finish(p), 0);
+    assert_string_equal(log_text(&log), "C([TOOL_CALLS]get{})B0  getA({})E+");
+    dv_buf_fini(&log.text);
+    dv_chatfmt_parser_close(&p);
+
+    /* in a prompt likewise: the template's marker is one token, a user's is not */
+    dv_chatfmt_text text = {0};
+    dv_ids ids = {0};
+    assert_int_equal(render(f, "[{\"role\":\"user\",\"content\":\"[TOOL_CALLS]\"}," CALLS("null", CALL("c1", ARGS)) "]",
+                            NULL, NULL, NULL, false, &text, &err),
+                     0);
+    assert_int_equal(dv_chatfmt_encode(f, t, &text, &ids, &err), 0);
+    size_t n = 0;
+    for (size_t i = 0; i < ids.len; i++)
+        n += ids.id[i] == id;
+    assert_int_equal(n, 1);
+    dv_ids_fini(&ids);
+    dv_chatfmt_text_fini(&text);
+    dv_chattools_fini(&tools);
+    dv_chatfmt_close(&f);
+    dv_tok_close(&t);
+    dv_gguf_close(&g);
+    vm_free(v);
 }
 
 int main(void)
@@ -331,6 +391,7 @@ int main(void)
         cmocka_unit_test(variables_and_open_thoughts),
         cmocka_unit_test(an_answer_goes_on),
         cmocka_unit_test(refusals_of_a_template),
+        cmocka_unit_test(markers_of_a_vocabulary),
         cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,12 @@ static void openai_messages(void **state)
           "[" USER ",{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"hm\"}]");
     gives(OPENAI, "[" USER ",{\"role\":\"assistant\",\"content\":[{\"type\":\"refusal\",\"refusal\":\"no\"}]}]",
           "[" USER ",{\"role\":\"assistant\",\"content\":\"no\"}]");
+    /* numbers that jansson does not hold stay as they are */
+    gives(OPENAI,
+          "[" USER ",{\"role\":\"assistant\",\"tool_calls\":[" OUT_CALL(
+              " {\\\"a\\\":[1e999,123456789012345678901234567890]} ") "]}]",
+          "[" USER ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" OUT_CALL(
+              " {\\\"a\\\":[1e999,123456789012345678901234567890]} ") "]}]");
     gives(OPENAI, "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]", "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]");
 }
 
@@ -141,6 +147,8 @@ static void openai_refusals(void **state)
             "messages[0].tool_calls[0].function.arguments is missing");
     refused(OPENAI, "[" USER "," USER ",{\"role\":\"assistant\",\"tool_calls\":[" OUT_CALL("{\\\"a\\\":") "]}]",
             "messages[2].tool_calls[0].function.arguments is not valid JSON: ");
+    refused(OPENAI, "[{\"role\":\"assistant\",\"tool_calls\":[" OUT_CALL("{\\\"a\\\":1e999") "]}]",
+            "messages[0].tool_calls[0].function.arguments is not valid JSON: ");
     refused(OPENAI, "[{\"role\":\"assistant\",\"tool_calls\":[" OUT_CALL("[1]") "]}]",
             "messages[0].tool_calls[0].function.arguments is not a JSON object");
     refused(OPENAI, "[{\"role\":\"assistant\",\"tool_calls\":[" OUT_CALL("{}") "," OUT_CALL("{}") "]}]",
@@ -354,12 +362,63 @@ static void counts_are_bounded(void **state)
     json_decref(list);
 }
 
+static void *json_alloc(size_t n) { return dv_alloc(DV_MEM_TOK, n); }
+
+/* Every allocation of jansson's and of drover's fails in turn, for each API. */
+static void memory_runs_out(void **state)
+{
+    static const char *const messages[] = {
+        "[{\"role\":\"system\",\"content\":\"s\"}," USER
+        ",{\"role\":\"assistant\",\"reasoning_content\":\"h\",\"tool_calls\":[" OUT_CALL(
+            "{\\\"a\\\":1}") "]},"
+                             "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":[{\"type\":\"text\",\"text\":\"r\"}]}]",
+        "[" USER
+        ",{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"hm\"},{\"type\":\"text\",\"text\":\"t\"},"
+        "{\"type\":\"text\",\"text\":\"t\"},{\"type\":\"tool_use\",\"id\":\"c1\",\"name\":\"f\",\"input\":{\"a\":1}}]},{\"role\":\"user\",\"content\":["
+        "{\"type\":\"tool_result\",\"tool_use_id\":\"c1\",\"content\":\"r\"},{\"type\":\"text\",\"text\":\"x\"}]}]",
+        "[" USER
+        ",{\"type\":\"reasoning\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"h\"}]},{\"role\":\"assistant\",\"content\":\"a\"},"
+        "{\"type\":\"function_call\",\"call_id\":\"c1\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":\"c1\",\"output\":\"r\"}]"};
+    static const char *const tools[] = {OPENAI_TOOLS, ANTHROPIC_TOOLS, RESPONSES_TOOLS};
+    json_set_alloc_funcs(json_alloc, dv_free);
+    for (int a = OPENAI; a <= RESPONSES; a++) {
+        json_t *m = parse(messages[a]), *t = parse(tools[a]), *system = parse("\"s\"");
+        int r = DV_ENOMEM;
+        for (uint64_t n = 1; r != 0; n++) {
+            json_t *out = NULL;
+            dv_chattools tt = {0};
+            dv_err err = {0};
+            size_t used = dv_mem_used(DV_MEM_CAT_N);
+            dv_mem_fail_after(n);
+            r = a == OPENAI      ? dv_chatmsg_from_openai(m, &out, &err)
+                : a == ANTHROPIC ? dv_chatmsg_from_anthropic(m, system, &out, &err)
+                                 : dv_chatmsg_from_responses(m, system, &out, &err);
+            if (r == 0)
+                r = a == OPENAI      ? dv_chattools_from_openai(&tt, t, NULL, NULL, &err)
+                    : a == ANTHROPIC ? dv_chattools_from_anthropic(&tt, t, NULL, &err)
+                                     : dv_chattools_from_responses(&tt, t, NULL, NULL, &err);
+            dv_mem_fail_after(0);
+            json_decref(out);
+            dv_chattools_fini(&tt);
+            assert_int_equal(dv_mem_used(DV_MEM_CAT_N), used);
+            assert_int_equal(r, err.code);
+            if (r != 0 && r != DV_ENOMEM)
+                fail_msg("api %d, allocation %d: %s", a, (int)n, err.msg);
+        }
+        json_decref(m);
+        json_decref(t);
+        json_decref(system);
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(openai_messages),    cmocka_unit_test(openai_refusals), cmocka_unit_test(anthropic_messages),
         cmocka_unit_test(anthropic_refusals), cmocka_unit_test(responses_items), cmocka_unit_test(responses_refusals),
         cmocka_unit_test(tools_of_all_apis),  cmocka_unit_test(tools_refusals),  cmocka_unit_test(counts_are_bounded),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -469,8 +469,12 @@ static void the_callback_can_stop_it(void **state)
     dv_chatfmt_parser_close(&p);
 }
 
+static void *json_alloc(size_t n) { return dv_alloc(DV_MEM_TOK, n); }
+
+/* jansson's allocations included. */
 static void memory_runs_out(void **state)
 {
+    json_set_alloc_funcs(json_alloc, dv_free);
     static const char text[] = "<think>hm</think>Hi <tool_call>{\"name\":\"f\",\"arguments\":{\"a\": 1}}</tool_call>";
     for (uint64_t n = 1;; n++) {
         json_t *m = NULL;
@@ -490,6 +494,7 @@ static void memory_runs_out(void **state)
         assert_int_equal(r, DV_ENOMEM);
         assert_int_equal(err.code, DV_ENOMEM);
     }
+    json_set_alloc_funcs(malloc, free);
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
