@@ -13,6 +13,7 @@ typedef enum dv_mem_cat {
     DV_MEM_BASE,    /**< everything without a better name */
     DV_MEM_GGUF,    /**< metadata and tensor directories */
     DV_MEM_TOK,     /**< vocabularies, tokenizer work space, templates */
+    DV_MEM_GRAMMAR, /**< grammars, their masks, token tries */
     DV_MEM_MODEL,   /**< bound weights, tables */
     DV_MEM_KV,      /**< KV cache pages */
     DV_MEM_SCRATCH, /**< activations and packing tiles */
