@@ -115,6 +115,7 @@ const char *dv_mem_name(dv_mem_cat cat)
     case DV_MEM_KV: return "kv";
     case DV_MEM_SCRATCH: return "scratch";
     case DV_MEM_SESSION: return "session";
+    case DV_MEM_GRAMMAR: return "grammar";
     case DV_MEM_HTTP: return "http";
     case DV_MEM_API: return "api";
     case DV_MEM_CAT_N: break;

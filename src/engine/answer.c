@@ -12,7 +12,7 @@ enum {
 
 int dv_answer_start(dv_answer *a, const dv_tok *t, unsigned flags, const char *const *stop, size_t n_stop, dv_err *err)
 {
-    int code = dv__stop_check(stop, n_stop, err);
+    int code = dv_stop_check(stop, n_stop, err);
     if (code != 0)
         return code;
     dv_buf_clear(&a->text);

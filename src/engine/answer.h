@@ -19,7 +19,7 @@ typedef struct dv_answer {
 /**
  * Start an answer, in zeroed memory or again after an earlier one (the buffer is kept).
  * @param flags  DV_DETOK_*
- * @param stop   [n_stop] as dv__stop_check wants them, borrowed until the next start
+ * @param stop   [n_stop] as dv_stop_check wants them, borrowed until the next start
  * Errors: DV_EINVAL naming the string, DV_ENOMEM.
  */
 int dv_answer_start(dv_answer *a, const dv_tok *t, unsigned flags, const char *const *stop, size_t n_stop, dv_err *err);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CTX_MAX = 1 << 22, BATCH_DEFAULT = 512, BATCH_MAX = 4096 };
+enum { CTX_MAX = 1 << 22, BATCH_MAX = 4096 };
 
 static int check_options(const dv_engine_options *o, unsigned *cpu, dv_err *err)
 {
@@ -36,8 +36,9 @@ static char *copy_str(const dv_gguf *g, const char *key)
     return dv_strndup(DV_MEM_BASE, s.p, s.n);
 }
 
-static dv_kv_type kv_type_of(dv_kv_format format, const dv_layer *l)
+dv_kv_type dv_engine_kv_type(dv_kv_format format, const dv_model *m)
 {
+    const dv_layer *l = &m->layers[0];
     switch (format) {
     case DV_KV_FORMAT_F16: return DV_KV_F16;
     case DV_KV_FORMAT_Q8_0: return DV_KV_Q8_0;
@@ -58,11 +59,11 @@ static int load_model(dv_engine *e, const dv_engine_options *o, dv_err *err)
         return dv_fail(err, DV_EFORMAT, "tokenizer.ggml.tokens has %zu entries, token_embd.weight has %u rows",
                        dv_tok_n_vocab(e->tok), hp->n_vocab);
     uint32_t ctx = o->ctx != 0 ? o->ctx : dv_ctx_default(hp);
-    dv_kv_type kv_type = kv_type_of(o->kv_format, &e->model->layers[0]);
+    dv_kv_type kv_type = dv_engine_kv_type(o->kv_format, e->model);
     if ((rc = dv_kv_init(&e->kv, kv_type, hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err)) != 0 ||
         (rc = dv_pool_open(&e->pool, e->info.threads, err)) != 0)
         return rc;
-    uint32_t batch = DV_MIN(o->batch != 0 ? o->batch : (uint32_t)BATCH_DEFAULT, ctx);
+    uint32_t batch = DV_MIN(o->batch != 0 ? o->batch : (uint32_t)DV_BATCH_DEFAULT, ctx);
     if ((rc = dv_forward_open(&e->forward, e->model, &e->kern, e->pool, batch, ctx, err)) != 0)
         return rc;
     e->batch = dv_calloc(DV_MEM_SCRATCH, e->forward->max_tok, sizeof *e->batch);

@@ -8,7 +8,7 @@ int dv_session_sample(dv_session *s, uint32_t *id, dv_err *err)
 {
     if (!s->has_logits)
         return dv_fail(err, DV_EINVAL, "the session has no logits: append tokens first");
-    return dv__sampler_draw(&s->sampler, s->logits, id, err);
+    return dv_sampler_draw(&s->sampler, s->logits, id, err);
 }
 
 typedef struct generation {

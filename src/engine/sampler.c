@@ -25,13 +25,13 @@ static int compare_bias(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-int dv__sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv_err *err)
+int dv_sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv_err *err)
 {
     memset(s, 0, sizeof *s);
     dv_sampling c = cfg != NULL ? *cfg : dv_sampling_default();
     if (n_vocab == 0)
         return dv_fail(err, DV_EINVAL, "the vocabulary is empty");
-    int code = dv__sampling_check(&c, n_vocab, err);
+    int code = dv_sampling_check(&c, n_vocab, err);
     if (code != 0)
         return code;
     if (c.top_k >= n_vocab)
@@ -49,18 +49,18 @@ int dv__sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv
     s->cand = dv_alloc_array(DV_MEM_SESSION, s->cap_cand, sizeof *s->cand);
     s->weight = dv_alloc_array(DV_MEM_SESSION, !greedy && c.top_k == 0 ? n_vocab : 0, sizeof *s->weight);
     if (bias == NULL || s->last == NULL || s->seen == NULL || s->mods == NULL || s->cand == NULL || s->weight == NULL) {
-        dv__sampler_fini(s);
+        dv_sampler_fini(s);
         return dv_fail(err, DV_ENOMEM, "out of memory for the sampler");
     }
     if (c.n_bias > 0) {
         memcpy(bias, c.bias, c.n_bias * sizeof *bias);
         qsort(bias, c.n_bias, sizeof *bias, compare_bias);
     }
-    dv__sampler_reset(s);
+    dv_sampler_reset(s);
     return 0;
 }
 
-void dv__sampler_fini(dv_sampler *s)
+void dv_sampler_fini(dv_sampler *s)
 {
     dv_free((void *)s->cfg.bias);
     dv_free(s->last);
@@ -71,7 +71,7 @@ void dv__sampler_fini(dv_sampler *s)
     memset(s, 0, sizeof *s);
 }
 
-void dv__sampler_reset(dv_sampler *s)
+void dv_sampler_reset(dv_sampler *s)
 {
     dv_rng_seed(&s->rng, s->cfg.seed);
     s->n_last = s->at = s->n_seen = 0;
@@ -113,7 +113,7 @@ static void forget(dv_sampler *s, uint32_t id)
     }
 }
 
-void dv__sampler_accept(dv_sampler *s, uint32_t id)
+void dv_sampler_accept(dv_sampler *s, uint32_t id)
 {
     uint32_t cap = s->cfg.penalty_last_n;
     if (cap == 0 || id >= s->n_vocab)
@@ -127,11 +127,11 @@ void dv__sampler_accept(dv_sampler *s, uint32_t id)
     see(s, id);
 }
 
-void dv__sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n)
+void dv_sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n)
 {
     s->n_last = s->at = s->n_seen = 0;
     for (size_t i = n > s->cfg.penalty_last_n ? n - s->cfg.penalty_last_n : 0; i < n; i++)
-        dv__sampler_accept(s, ids[i]);
+        dv_sampler_accept(s, ids[i]);
 }
 
 /* Logits with bias and penalties. */
@@ -451,7 +451,7 @@ static bool draw_all(dv_sampler *s, const float *logits, uint32_t *id)
     return true;
 }
 
-int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
+int dv_sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err)
 {
     make_mods(s, logits);
     bool ok = s->cfg.temperature == 0 ? greedy(s, logits, id)

@@ -49,27 +49,27 @@ typedef struct dv_sampler {
 } dv_sampler;
 
 /** Whether every field is in its range. Errors: DV_EINVAL naming the first that is not. */
-int dv__sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err);
+int dv_sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err);
 
 /**
  * @param s    uninitialised memory; on failure nothing needs to be freed
  * @param cfg  NULL: defaults; bias is copied
  * Errors: DV_EINVAL naming the field; DV_ENOMEM.
  */
-int dv__sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv_err *err);
+int dv_sampler_init(dv_sampler *s, uint32_t n_vocab, const dv_sampling *cfg, dv_err *err);
 /** Idempotent; a zeroed sampler is fine. */
-void dv__sampler_fini(dv_sampler *s);
+void dv_sampler_fini(dv_sampler *s);
 /** Restart the random numbers from the seed and forget the accepted tokens. */
-void dv__sampler_reset(dv_sampler *s);
+void dv_sampler_reset(dv_sampler *s);
 /** A token joined the sequence (prompt or generated): penalties see it from now on. Ids outside the vocabulary are ignored. */
-void dv__sampler_accept(dv_sampler *s, uint32_t id);
+void dv_sampler_accept(dv_sampler *s, uint32_t id);
 /** The sequence is now exactly ids[0..n): replaces all accepted tokens; the random state stays. */
-void dv__sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n);
+void dv_sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n);
 /**
  * Draw a token; it is not accepted yet. One random number per draw, none for greedy.
  * @param logits  [n_vocab], unchanged
  * Errors: DV_EINTERNAL if no logit is a usable number or bias forbids all that are.
  */
-int dv__sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err);
+int dv_sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err);
 
 #endif

@@ -16,7 +16,7 @@ dv_sampling dv_sampling_default(void)
                          .penalty_last_n = 64};
 }
 
-int dv__sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
+int dv_sampling_check(const dv_sampling *c, uint32_t n_vocab, dv_err *err)
 {
     if (!(c->temperature >= 0 && c->temperature <= FLT_MAX))
         return dv_fail(err, DV_EINVAL, "temperature must be a number from 0 up, not %g", (double)c->temperature);

@@ -27,7 +27,7 @@ int dv_session_open(dv_session **out, dv_engine *e, const dv_sampling *sampling,
     if (rc == 0)
         rc = dv_kv_seq_open(&s->seq, &e->kv, e->info.n_ctx, err);
     if (rc == 0)
-        rc = dv__sampler_init(&s->sampler, e->info.n_vocab, sampling, err);
+        rc = dv_sampler_init(&s->sampler, e->info.n_vocab, sampling, err);
     if (rc != 0) {
         dv_session_close(&s);
         return rc;
@@ -41,7 +41,7 @@ void dv_session_close(dv_session **ps)
     dv_session *s = *ps;
     if (s == NULL)
         return;
-    dv__sampler_fini(&s->sampler);
+    dv_sampler_fini(&s->sampler);
     dv_kv_seq_close(&s->seq);
     dv_answer_fini(&s->answer);
     dv_free(s->tokens);
@@ -54,12 +54,12 @@ void dv_session_close(dv_session **ps)
 int dv_session_set_sampling(dv_session *s, const dv_sampling *sampling, dv_err *err)
 {
     dv_sampler fresh;
-    int rc = dv__sampler_init(&fresh, s->engine->info.n_vocab, sampling, err);
+    int rc = dv_sampler_init(&fresh, s->engine->info.n_vocab, sampling, err);
     if (rc != 0)
         return rc;
-    dv__sampler_fini(&s->sampler);
+    dv_sampler_fini(&s->sampler);
     s->sampler = fresh;
-    dv__sampler_set_history(&s->sampler, s->tokens, s->n_tokens);
+    dv_sampler_set_history(&s->sampler, s->tokens, s->n_tokens);
     return 0;
 }
 
@@ -101,7 +101,7 @@ static int step(dv_session *s, const uint32_t *ids, uint32_t n, dv_err *err)
     dv_forward_run(e->forward, e->batch, n);
     for (uint32_t i = 0; i < n; i++) {
         s->tokens[s->n_tokens++] = ids[i];
-        dv__sampler_accept(&s->sampler, ids[i]);
+        dv_sampler_accept(&s->sampler, ids[i]);
     }
     return 0;
 }
@@ -175,7 +175,7 @@ int dv_session_truncate(dv_session *s, uint32_t n, dv_err *err)
     s->n_tokens = n;
     s->has_logits = false;
     dv_kv_seq_truncate(&s->seq, n);
-    dv__sampler_set_history(&s->sampler, s->tokens, n);
+    dv_sampler_set_history(&s->sampler, s->tokens, n);
     return 0;
 }
 

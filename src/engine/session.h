@@ -26,6 +26,9 @@ struct dv_engine {
     dv_engine_info info;
 };
 
+/** The cache's format, `auto` resolved. */
+dv_kv_type dv_engine_kv_type(dv_kv_format format, const dv_model *m);
+
 struct dv_session {
     dv_engine *engine;
     dv_kv_seq seq;

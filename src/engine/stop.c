@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-int dv__stop_check(const char *const *stop, size_t n, dv_err *err)
+int dv_stop_check(const char *const *stop, size_t n, dv_err *err)
 {
     if (n > DV_STOP_MAX_STRINGS || (n > 0 && stop == NULL))
         return dv_fail(err, DV_EINVAL, "stop must list at most %d strings, not %zu", DV_STOP_MAX_STRINGS, n);

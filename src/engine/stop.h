@@ -12,7 +12,7 @@
 enum { DV_STOP_MAX_STRINGS = 16, DV_STOP_MAX_LEN = 256 };
 
 /** Whether these can be stop strings: at most 16, each valid UTF-8 of 1..256 bytes. Errors: DV_EINVAL naming which. */
-int dv__stop_check(const char *const *stop, size_t n, dv_err *err);
+int dv_stop_check(const char *const *stop, size_t n, dv_err *err);
 
 /**
  * @param stop  [n], checked

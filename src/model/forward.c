@@ -107,6 +107,14 @@ void dv_forward_close(dv_forward **pf)
     *pf = NULL;
 }
 
+uint64_t dv_forward_bytes(const dv_model *m, unsigned threads, uint32_t max_tok, uint32_t max_ctx)
+{
+    const dv_forward shape = {.model = m, .max_ctx = max_ctx};
+    uint64_t n = DV_MIN((uint64_t)(max_tok != 0 ? max_tok : DV_BATCH_DEFAULT), (uint64_t)max_ctx);
+    uint64_t rows = DV_MIN(n * token_bytes(m), (uint64_t)work_target + MIN_TOK * token_bytes(m));
+    return rows + threads * (uint64_t)dv__attention_work(&shape) * sizeof(float);
+}
+
 static void embed_rows(dv_forward *f, uint32_t first, uint32_t n)
 {
     const dv_hparams *hp = &f->model->hp;

@@ -14,6 +14,8 @@ typedef struct dv_batch_token {
     dv_kv_seq *seq; /**< with room for pos */
 } dv_batch_token;
 
+enum { DV_BATCH_DEFAULT = 512 /* tokens of a step */ };
+
 typedef struct dv_forward {
     const dv_model *model;
     const dv_kern *kern;
@@ -44,6 +46,8 @@ typedef struct dv_forward {
 int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern, dv_pool *pool, uint32_t max_tok,
                     uint32_t max_ctx, dv_err *err);
 void dv_forward_close(dv_forward **f);
+/** About the bytes that dv_forward_open takes; max_tok 0: DV_BATCH_DEFAULT. */
+uint64_t dv_forward_bytes(const dv_model *m, unsigned threads, uint32_t max_tok, uint32_t max_ctx);
 
 /** Run n_tok (1..max_tok) tokens; f->x then holds their final hidden states until the next run. Does not allocate. Ids must be valid. */
 void dv_forward_run(dv_forward *f, const dv_batch_token *tok, uint32_t n_tok);

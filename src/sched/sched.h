@@ -104,7 +104,7 @@ typedef struct dv_job_params {
 int dv_sched_submit(dv_sched *s, const dv_job_params *p, dv_job **out, dv_err *err);
 /** Ask for the end: the job's END event comes within one step, with DV_ECANCELED. Any thread, any number of times. */
 void dv_job_cancel(dv_job *job);
-/** No further step for this job until it is resumed: its reader is slow. It keeps its pages. Any thread. */
+/** (Not after dv_sched_close, like everything but dv_job_unref.) No further step for this job until it is resumed: its reader is slow. It keeps its pages. Any thread. */
 void dv_job_pause(dv_job *job);
 void dv_job_resume(dv_job *job);
 dv_job *dv_job_ref(dv_job *job);
@@ -178,7 +178,7 @@ typedef struct dv_sched_plan {
     uint64_t weights; /**< mapped from the file, shared, can be dropped by the system and read again */
     uint64_t kv, scratch, logits, vocab; /**< anonymous */
     uint64_t anonymous;                  /**< their sum with some overhead */
-    uint64_t limit;                      /**< of the cgroup or the machine, what is there now */
+    uint64_t limit, available;           /**< of the cgroup or the machine: all, and what is free now */
 } dv_sched_plan;
 
 /**

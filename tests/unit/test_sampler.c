@@ -196,13 +196,13 @@ static void test_filters_match_reference(void **state)
         dv_sampling c = random_sampling(&r, n_vocab, bias);
         dv_sampler s;
         dv_err err = {0};
-        assert_int_equal(dv__sampler_init(&s, n_vocab, &c, &err), 0);
+        assert_int_equal(dv_sampler_init(&s, n_vocab, &c, &err), 0);
         for (size_t i = 0; i < n_history; i++)
-            dv__sampler_accept(&s, history[i]);
+            dv_sampler_accept(&s, history[i]);
         bool unsure = false;
         size_t n_want = reference(&c, logits, n_vocab, history, n_history, want, &unsure);
         uint32_t id = UINT32_MAX;
-        int code = dv__sampler_draw(&s, logits, &id, &err);
+        int code = dv_sampler_draw(&s, logits, &id, &err);
         if (n_want == 0) {
             assert_int_equal(code, DV_EINTERNAL);
             assert_string_equal(err.msg, "the model produced no usable logits");
@@ -217,7 +217,7 @@ static void test_filters_match_reference(void **state)
             check_against(&s, want, n_want);
             compared++;
         }
-        dv__sampler_fini(&s);
+        dv_sampler_fini(&s);
     }
     assert_true(compared > 1500);
 }
@@ -234,10 +234,10 @@ static void check_distribution(dv_sampling c)
         z += p[i] = exp((double)logits[i] / (double)c.temperature);
     }
     dv_sampler s;
-    assert_int_equal(dv__sampler_init(&s, N, &c, NULL), 0);
+    assert_int_equal(dv_sampler_init(&s, N, &c, NULL), 0);
     for (int i = 0; i < DRAWS; i++) {
         uint32_t id;
-        assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+        assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
         count[id]++;
     }
     for (int i = 0; i < N; i++) {
@@ -245,7 +245,7 @@ static void check_distribution(dv_sampling c)
         chi += (count[i] - want) * (count[i] - want) / want;
     }
     assert_true(chi < 31.3);
-    dv__sampler_fini(&s);
+    dv_sampler_fini(&s);
 }
 
 static dv_sampling plain(float temperature, uint64_t seed)
@@ -276,30 +276,30 @@ static void test_greedy_and_ties(void **state)
     dv_sampling c = plain(0, 0);
     dv_sampler s;
     uint32_t id;
-    assert_int_equal(dv__sampler_init(&s, 40, &c, NULL), 0);
-    assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+    assert_int_equal(dv_sampler_init(&s, 40, &c, NULL), 0);
+    assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
     assert_int_equal(id, 7);
-    dv__sampler_fini(&s);
+    dv_sampler_fini(&s);
     c.bias = bias;
     c.n_bias = 2; /* 39 now has 5 as well, 7 is forbidden */
-    assert_int_equal(dv__sampler_init(&s, 40, &c, NULL), 0);
-    assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+    assert_int_equal(dv_sampler_init(&s, 40, &c, NULL), 0);
+    assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
     assert_int_equal(id, 21);
-    dv__sampler_fini(&s);
+    dv_sampler_fini(&s);
     c.presence_penalty = 1;
     c.penalty_last_n = 2;
-    assert_int_equal(dv__sampler_init(&s, 40, &c, NULL), 0);
+    assert_int_equal(dv_sampler_init(&s, 40, &c, NULL), 0);
     static const uint32_t want[] = {21, 33, 39, 21, 33, 39};
     for (int i = 0; i < 6; i++) { /* a window of two: what was drawn twice ago comes back */
-        assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+        assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
         assert_int_equal(id, want[i]);
-        dv__sampler_accept(&s, id);
+        dv_sampler_accept(&s, id);
     }
     uint32_t history[] = {39, 33, 33, 21};
-    dv__sampler_set_history(&s, history, 4);
-    assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+    dv_sampler_set_history(&s, history, 4);
+    assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
     assert_int_equal(id, 39);
-    dv__sampler_fini(&s);
+    dv_sampler_fini(&s);
 }
 
 static void test_unusable_logits(void **state)
@@ -319,17 +319,17 @@ static void test_unusable_logits(void **state)
         dv_sampler s;
         dv_err err = {0};
         uint32_t id;
-        assert_int_equal(dv__sampler_init(&s, 100, &c, NULL), 0);
-        assert_int_equal(dv__sampler_draw(&s, logits, &id, &err), DV_EINTERNAL);
+        assert_int_equal(dv_sampler_init(&s, 100, &c, NULL), 0);
+        assert_int_equal(dv_sampler_draw(&s, logits, &id, &err), DV_EINTERNAL);
         assert_string_equal(err.msg, "the model produced no usable logits");
-        assert_int_equal(dv__sampler_draw(&s, one, &id, NULL), 0);
+        assert_int_equal(dv_sampler_draw(&s, one, &id, NULL), 0);
         assert_int_equal(id, 57);
-        dv__sampler_fini(&s);
+        dv_sampler_fini(&s);
         c.bias = &forbid;
         c.n_bias = 1;
-        assert_int_equal(dv__sampler_init(&s, 100, &c, NULL), 0);
-        assert_int_equal(dv__sampler_draw(&s, one, &id, NULL), DV_EINTERNAL);
-        dv__sampler_fini(&s);
+        assert_int_equal(dv_sampler_init(&s, 100, &c, NULL), 0);
+        assert_int_equal(dv_sampler_draw(&s, one, &id, NULL), DV_EINTERNAL);
+        dv_sampler_fini(&s);
     }
 }
 
@@ -355,7 +355,7 @@ static void test_options_are_checked(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         dv_sampler s;
         dv_err err = {0};
-        assert_int_equal(dv__sampler_init(&s, 10, &bad[i].c, &err), DV_EINVAL);
+        assert_int_equal(dv_sampler_init(&s, 10, &bad[i].c, &err), DV_EINVAL);
         assert_non_null(strstr(err.msg, bad[i].field));
     }
 }
@@ -375,7 +375,7 @@ static void test_same_seed_same_tokens_without_allocation(void **state)
         c.top_p = kind == 3 ? 1 : 0.95f;
         c.min_p = kind >= 2 ? 0 : 0.05f;
         dv_sampler s;
-        assert_int_equal(dv__sampler_init(&s, N, &c, NULL), 0);
+        assert_int_equal(dv_sampler_init(&s, N, &c, NULL), 0);
         uint64_t before = dv_mem_count();
         unsigned differ = 0;
         for (int pass = 0; pass < 3; pass++) {
@@ -384,21 +384,21 @@ static void test_same_seed_same_tokens_without_allocation(void **state)
                 for (int k = 0; k < N; k++)
                     logits[k] = (float)((int64_t)(dv_rng_u64(&r) >> 40) - (1 << 23)) * 1e-6f;
                 uint32_t id;
-                assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
-                dv__sampler_accept(&s, id);
+                assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
+                dv_sampler_accept(&s, id);
                 if (pass == 1)
                     assert_int_equal(id, first[i]);
                 differ += pass == 2 && id != first[i];
                 first[i] = id;
             }
             if (pass == 0)
-                dv__sampler_reset(&s);
+                dv_sampler_reset(&s);
             else
-                dv__sampler_set_history(&s, NULL, 0);
+                dv_sampler_set_history(&s, NULL, 0);
         }
         assert_true(differ > DRAWS / 2); /* without a reset the random numbers go on */
         assert_int_equal(dv_mem_count(), before);
-        dv__sampler_fini(&s);
+        dv_sampler_fini(&s);
     }
 }
 
@@ -408,11 +408,11 @@ static void test_out_of_memory(void **state)
     for (uint64_t n = 1;; n++) {
         dv_sampler s;
         dv_mem_fail_after(n);
-        int code = dv__sampler_init(&s, 100, NULL, NULL);
+        int code = dv_sampler_init(&s, 100, NULL, NULL);
         dv_mem_fail_after(0);
         if (code == 0) {
-            dv__sampler_fini(&s);
-            dv__sampler_fini(&s);
+            dv_sampler_fini(&s);
+            dv_sampler_fini(&s);
             assert_true(n > 3);
             break;
         }
@@ -451,19 +451,19 @@ static void test_cost(void **state)
         c.top_p = kind[k].top_p, c.min_p = kind[k].min_p, c.typical_p = kind[k].typical_p, c.top_k = kind[k].top_k;
         c.frequency_penalty = kind[k].frequency, c.penalty_last_n = 64;
         dv_sampler s;
-        assert_int_equal(dv__sampler_init(&s, N, &c, NULL), 0);
+        assert_int_equal(dv_sampler_init(&s, N, &c, NULL), 0);
         uint64_t best = UINT64_MAX;
         for (int i = 0; i < DRAWS; i++) {
             uint32_t id;
             uint64_t t = dv_clock_ns();
-            assert_int_equal(dv__sampler_draw(&s, logits, &id, NULL), 0);
+            assert_int_equal(dv_sampler_draw(&s, logits, &id, NULL), 0);
             t = dv_clock_ns() - t;
             best = t < best ? t : best;
-            dv__sampler_accept(&s, id);
+            dv_sampler_accept(&s, id);
         }
         print_message("# %-20s %6.1f us of 131072 logits\n", kind[k].name, (double)best / 1e3);
         assert_true(best < 100000000);
-        dv__sampler_fini(&s);
+        dv_sampler_fini(&s);
     }
 }
 

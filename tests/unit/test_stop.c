@@ -120,12 +120,12 @@ static void test_check(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         dv_err err = {0};
-        assert_int_equal(dv__stop_check(bad[i].stop, bad[i].n, &err), DV_EINVAL);
+        assert_int_equal(dv_stop_check(bad[i].stop, bad[i].n, &err), DV_EINVAL);
         assert_non_null(strstr(err.msg, bad[i].says));
     }
-    assert_int_equal(dv__stop_check(many, DV_STOP_MAX_STRINGS, NULL), 0);
-    assert_int_equal(dv__stop_check((const char *[]){big + 1}, 1, NULL), 0);
-    assert_int_equal(dv__stop_check(NULL, 0, NULL), 0);
+    assert_int_equal(dv_stop_check(many, DV_STOP_MAX_STRINGS, NULL), 0);
+    assert_int_equal(dv_stop_check((const char *[]){big + 1}, 1, NULL), 0);
+    assert_int_equal(dv_stop_check(NULL, 0, NULL), 0);
 }
 
 int main(void)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory before it is needed: what the file's header and the options come to, against what there is. */
+#include "base/cpu.h"
+#include "base/err.h"
+#include "base/num.h"
+#include "sched/impl.h"
+
+enum { PARALLEL_DEFAULT = 4, BYTES_PER_TOKEN_OF_VOCAB = 160, OVERHEAD = 24 << 20 };
+
+static uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
+
+static int fill(dv_sched_plan *plan, const dv_gguf *g, const dv_engine_options *eo, const dv_sched_options *so,
+                dv_err *err)
+{
+    dv_model *m;
+    dv_kv kv;
+    int rc = dv_model_open(&m, g, eo->ctx, err);
+    if (rc != 0)
+        return rc;
+    const dv_hparams *hp = &m->hp;
+    uint64_t ctx = eo->ctx != 0 ? eo->ctx : dv_ctx_default(hp);
+    uint64_t parallel = so->parallel != 0 ? so->parallel : PARALLEL_DEFAULT;
+    rc = dv_kv_init(&kv, dv_engine_kv_type(eo->kv_format, m), hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err);
+    if (rc == 0) {
+        uint64_t kv_bytes = so->kv_bytes != 0 ? so->kv_bytes : dv_div_up(ctx, DV_KV_PAGE) * kv.page_bytes;
+        *plan =
+            (dv_sched_plan){.weights = dv_gguf_file_bytes(g), .limit = dv_mem_limit(), .available = dv_mem_available()};
+        plan->kv = kv_bytes + so->cache_bytes;
+        plan->scratch = dv_forward_bytes(m, eo->threads != 0 ? eo->threads : dv_cpu_cores(), eo->batch, (uint32_t)ctx);
+        plan->logits = (parallel * 2 + DV__GUESSED_ROWS) * hp->n_vocab *
+                       sizeof(float); /* rows, and a sampler's weights for each sequence */
+        plan->vocab = (uint64_t)hp->n_vocab * BYTES_PER_TOKEN_OF_VOCAB;
+        plan->anonymous = plan->kv + plan->scratch + plan->logits + plan->vocab + OVERHEAD;
+    }
+    dv_model_close(&m);
+    return rc;
+}
+
+int dv_sched_plan_memory(const char *path, const dv_engine_options *eo, const dv_sched_options *so, dv_sched_plan *plan,
+                         dv_err *err)
+{
+    dv_gguf *g;
+    int rc = dv_gguf_open(&g, path, err);
+    if (rc != 0)
+        return rc;
+    rc = fill(plan, g, eo, so, err);
+    dv_gguf_close(&g);
+    if (rc != 0)
+        return rc;
+    if (plan->anonymous > plan->available)
+        return dv_fail(
+            err, DV_ENOMEM,
+            "%llu MiB are needed beside the weights (KV cache %llu, work space %llu, logits %llu, vocabulary %llu), "
+            "%llu MiB are available: a smaller context or q8_0 for the KV cache needs less",
+            (unsigned long long)mib(plan->anonymous), (unsigned long long)mib(plan->kv),
+            (unsigned long long)mib(plan->scratch), (unsigned long long)mib(plan->logits),
+            (unsigned long long)mib(plan->vocab), (unsigned long long)mib(plan->available));
+    if (plan->anonymous + plan->weights > plan->limit)
+        return dv_fail(
+            err, DV_ENOMEM,
+            "the weights (%llu MiB) and %llu MiB beside them exceed the memory of %llu MiB: every token would be "
+            "read from disk",
+            (unsigned long long)mib(plan->weights), (unsigned long long)mib(plan->anonymous),
+            (unsigned long long)mib(plan->limit));
+    return 0;
+}
