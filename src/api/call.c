@@ -74,11 +74,8 @@ int dv__call_parse(dv__call *c, dv_err *err)
     size_t n;
     json_error_t e;
     const char *text = dv_http_body(c->req, &n);
-    const char *type = dv_http_header(c->req, "Content-Type");
     if (n == 0)
         return dv_fail(err, DV_EFORMAT, "the body is empty: a JSON object is needed");
-    if (type != NULL && strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0)
-        return dv_fail(err, DV_EFORMAT, "Content-Type must be application/json");
     int rc = measure(text, n, err);
     if (rc != 0)
         return rc;

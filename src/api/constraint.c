@@ -53,42 +53,21 @@ static int find_source(dv__call *c, const dv__gen *g, source *s, dv_err *err)
     return 0;
 }
 
-static int compile_plain(dv__call *c, const source *s, dv_grammar **out, dv_err *err)
+/* Schemas follow with their compiler. */
+static int compile(const source *s, bool thinking, dv_grammar **out, dv_err *err)
 {
-    dv_grammar_cache *cache = c->api->grammars;
-    if (s->gbnf != NULL)
-        return dv_grammar_cache_gbnf(cache, out, s->gbnf, strlen(s->gbnf), err);
-    if (s->schema != NULL)
-        return dv_grammar_cache_schema(cache, out, s->schema, NULL, err);
-    return dv_grammar_json_object(out, NULL, NULL, err);
-}
-
-/* Thoughts up to their end, blank space, and then what is asked for. */
-static int compile_behind_thoughts(const source *s, dv_grammar **out, dv_err *err)
-{
-    static const char end[] = "</think>";
-    dv_grammar_builder *b = NULL;
-    int rc = dv_grammar_builder_open(&b, NULL, err);
-    if (rc != 0)
-        return rc;
-    dv_gx answer = s->gbnf != NULL     ? dv_gx_gbnf(b, s->gbnf, strlen(s->gbnf))
-                   : s->schema != NULL ? dv_gx_schema(b, s->schema, NULL)
-                                       : dv_gx_json_object(b, NULL);
-    dv_gx newline = dv_gx_repeat(b, dv_gx_literal(b, "\n", 1), 0, 2);
-    dv_gx parts[] = {newline, answer};
-    dv_grammar_trigger trigger = {.text = end, .n = sizeof end - 1, .special = true, .then = dv_gx_seq(b, parts, 2)};
-    rc = dv_grammar_build(out, b, dv_gx_text(b, &trigger, 1, false), err);
-    dv_grammar_builder_close(&b);
-    return rc;
+    if (s->gbnf == NULL || thinking)
+        return dv_fail(err, DV_EINVAL, "is not supported yet");
+    return dv_grammar_from_gbnf(out, s->gbnf, strlen(s->gbnf), NULL, err);
 }
 
 int dv__constraint_compile(dv__call *c, dv__gen *g, bool thinking, dv_err *err)
 {
-    source s;
+    source s = {.field = "grammar"};
     int rc = find_source(c, g, &s, err);
     if (rc != 0 || s.none)
         return rc;
-    rc = thinking ? compile_behind_thoughts(&s, &g->grammar, err) : compile_plain(c, &s, &g->grammar, err);
+    rc = compile(&s, thinking, &g->grammar, err);
     if (rc == 0 || rc == DV_ENOMEM)
         return rc;
     if (c->param[0] == 0)

@@ -81,7 +81,7 @@ static void add_log(logs *l, const dv_tok *tok, uint32_t id, const float *logpro
     dv__put_piece(&l->tokens, tok, id);
     dv_buf_adds(&l->logprobs, comma);
     if (logprob != NULL)
-        dv_buf_json_num(&l->logprobs, *logprob);
+        dv__put_logprob(&l->logprobs, *logprob);
     else
         dv_buf_adds(&l->logprobs, "null");
     dv_buf_printf(&l->offsets, "%s%zu", comma, l->at);
@@ -92,7 +92,7 @@ static void add_log(logs *l, const dv_tok *tok, uint32_t id, const float *logpro
         dv_buf_adds(&l->top, i > 0 ? "," : "");
         dv__put_piece(&l->top, tok, top[i].id);
         dv_buf_addc(&l->top, ':');
-        dv_buf_json_num(&l->top, top[i].logprob);
+        dv__put_logprob(&l->top, top[i].logprob);
     }
     if (logprob != NULL)
         dv_buf_addc(&l->top, '}');
@@ -181,18 +181,15 @@ static int on_token(dv__call *c, answer *a, const dv_job_event *ev)
     return a->logs.top.code;
 }
 
-/* Log-probabilities of the prompt come once and count for every choice. */
-static int on_prompt_token(dv__call *c, size_t prompt, const dv_job_event *ev)
+static int on_prompt_token(dv__call *c, size_t prompt, size_t i, const dv_job_event *ev)
 {
     completion *k = c->state;
     const dv_tok *tok = c->api->engine->tok;
-    for (size_t j = 0; k->echo && j < k->gen.n; j++) {
-        logs *l = &k->answer[prompt * k->gen.n + j].logs;
-        if (ev->at == 1)
-            add_log(l, tok, k->prompts.v[prompt].id[0], NULL, NULL, 0);
-        add_log(l, tok, ev->id, &ev->logprob, ev->top, ev->n_top);
-    }
-    return 0;
+    logs *l = &k->answer[i].logs;
+    if (ev->at == 1)
+        add_log(l, tok, k->prompts.v[prompt].id[0], NULL, NULL, 0);
+    add_log(l, tok, ev->id, &ev->logprob, ev->top, ev->n_top);
+    return l->top.code;
 }
 
 static int on_choice(dv__call *c, size_t i, const dv_job_event *ev)
@@ -208,7 +205,7 @@ static int on_event(dv__call *c, uint32_t item, const dv_job_event *ev)
     size_t i = (size_t)item * k->gen.n + ev->index;
     int rc;
     switch (ev->type) {
-    case DV_JOB_PROMPT: return on_prompt_token(c, item, ev);
+    case DV_JOB_PROMPT: return on_prompt_token(c, item, i, ev);
     case DV_JOB_TOKEN: rc = echo_prompt(c, item, i); return rc != 0 ? rc : on_token(c, &k->answer[i], ev);
     case DV_JOB_TEXT: rc = echo_prompt(c, item, i); return rc != 0 ? rc : on_text(c, i, ev->text, ev->len);
     case DV_JOB_CHOICE: rc = echo_prompt(c, item, i); return rc != 0 ? rc : on_choice(c, i, ev);

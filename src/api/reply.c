@@ -40,13 +40,18 @@ void dv__put_piece(dv_buf *b, const dv_tok *tok, uint32_t id)
     dv_buf_json_str(b, s.p, s.n);
 }
 
+void dv__put_logprob(dv_buf *b, float v)
+{
+    dv_buf_printf(b, "%.9g", v > LOGPROB_MIN ? (double)v : LOGPROB_MIN); /* NaN too; reads back as the same float */
+}
+
 static void put_prob(dv_buf *b, const dv_tok *tok, uint32_t id, float logprob)
 {
     dv_str s = dv_tok_piece(tok, (int32_t)id);
     dv_buf_printf(b, "\"id\":%u,\"token\":", id);
     dv_buf_json_str(b, s.p, s.n);
     dv_buf_adds(b, ",\"logprob\":");
-    dv_buf_json_num(b, logprob > LOGPROB_MIN ? logprob : LOGPROB_MIN); /* NaN too */
+    dv__put_logprob(b, logprob);
     dv_buf_adds(b, ",\"bytes\":[");
     for (size_t i = 0; i < s.n; i++)
         dv_buf_printf(b, i > 0 ? ",%u" : "%u", (unsigned)(unsigned char)s.p[i]);

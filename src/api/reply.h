@@ -13,6 +13,8 @@ void dv__put_usage(dv_buf *b, const dv_job_timing *t);
 void dv__put_timings(dv_buf *b, const dv_job_timing *t);
 /** {"id","token","logprob","bytes"} and, with n_top > 0 or always, "top_logprobs": one token of OpenAI's logprobs. */
 void dv__put_token(dv_buf *b, const dv_tok *tok, const dv_job_event *ev);
+/** A log-probability; one of nothing as a very small number, since JSON has no infinity. */
+void dv__put_logprob(dv_buf *b, float v);
 /** The text of a token: what of it is no UTF-8 as U+FFFD. */
 void dv__put_piece(dv_buf *b, const dv_tok *tok, uint32_t id);
 /** "stop", "length"; calls: the answer calls tools. */

@@ -344,7 +344,7 @@ void dv__run_gone(dv__call *c)
     bool waits = c->run != NULL && c->ended && c->blocked; /* nothing but the reader was waited for */
     c->gone = true;
     c->blocked = false;
-    if (c->run != NULL) {
+    if (c->run != NULL && c->run->n_ended < c->run->n_submitted) {
         pause_jobs(c, false);
         cancel_jobs(c);
     }

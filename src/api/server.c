@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000, GRAMMARS = 64 };
+enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000 };
 
 /* ---- heads ---- */
 
@@ -184,9 +184,8 @@ static void on_end(void *arg, dv_http_req *req)
     int status = dv_http_status(req);
     double ms = (double)(dv_clock_ns() - dv_http_begun_ns(req)) / 1e6;
     atomic_fetch_add_explicit(&api->count.status[status / 100], 1, memory_order_relaxed);
-    dv__api_log(api, DV_HTTP_LOG_INFO, "%s %.16s %.256s %d %.1f ms %llu bytes %s", dv_http_peer(req),
-                dv_http_method_text(req), dv_http_path(req), status != 0 ? status : 499, ms,
-                (unsigned long long)dv_http_bytes_sent(req), dv_http_id(req));
+    dv__api_log(api, DV_HTTP_LOG_INFO, "%s %.16s %.256s %d %.1f ms %s", dv_http_peer(req), dv_http_method_text(req),
+                dv_http_path(req), status != 0 ? status : 499, ms, dv_http_id(req));
 }
 
 static void on_refuse(void *arg, int status, const char *why, dv_buf *body, const char **content_type)
@@ -307,8 +306,6 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     if (rc == 0)
         rc = open_format(api, err);
     if (rc == 0)
-        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, NULL, err);
-    if (rc == 0)
         rc = dv__work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
     if (rc == 0)
         rc = open_http(api, err);
@@ -325,7 +322,6 @@ void dv_api_close(dv_api **papi)
         return;
     dv__work_close(&api->work);
     dv_http_close(&api->http);
-    dv_grammar_cache_close(&api->grammars);
     dv_chatfmt_close(&api->fmt);
     pthread_mutex_destroy(&api->lock);
     dv_free(api->model);

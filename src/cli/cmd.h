@@ -8,6 +8,7 @@
 
 extern const dv_cmd dv_cmd_info;
 extern const dv_cmd dv_cmd_inspect;
+extern const dv_cmd dv_cmd_engine;
 extern const dv_cmd dv_cmd_run;
 extern const dv_cmd dv_cmd_score;
 extern const dv_cmd dv_cmd_bench;
