@@ -28,7 +28,7 @@ static json_t *content_value(const adapter *a, json_t *text)
 static const json_t *mergeable(const adapter *a, const char *role)
 {
     const json_t *m = json_array_get(a->out, json_array_size(a->out) - 1);
-    if (!a->f->caps.alternate || m == NULL || !dv__json_is(json_object_get(m, "role"), role) ||
+    if (!a->f->caps.alternate || m == NULL || !dv__chat_is(json_object_get(m, "role"), role) ||
         json_object_get(m, "tool_calls") != NULL || strcmp(role, "tool") == 0)
         return NULL;
     const json_t *text = json_object_get(m, "content");
@@ -50,17 +50,17 @@ static int say(adapter *a, const char *role, const char *text, size_t n, const j
         dv_buf_clear(&a->front);
     }
     dv_buf_add(&all, text, n);
-    json_t *content = content_value(a, dv__json_text(&all));
+    json_t *content = content_value(a, dv__chat_text(&all));
     dv_buf_fini(&all);
     if (before != NULL)
-        return dv__json_put(json_array_get(a->out, json_array_size(a->out) - 1), "content", content, a->err);
+        return dv__chat_put(json_array_get(a->out, json_array_size(a->out) - 1), "content", content, a->err);
     json_t *m = json_pack("{s:s}", "role", role);
-    int r = dv__json_push(a->out, m, a->err);
+    int r = dv__chat_push(a->out, m, a->err);
     if (r != 0)
         json_decref(content);
     else
-        r = dv__json_put(m, "content", content, a->err);
-    return r == 0 && name != NULL ? dv__json_put(m, "name", json_incref((json_t *)name), a->err) : r;
+        r = dv__chat_put(m, "content", content, a->err);
+    return r == 0 && name != NULL ? dv__chat_put(m, "name", json_incref((json_t *)name), a->err) : r;
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------------------- */
@@ -107,8 +107,8 @@ static json_t *fit_call(const adapter *a, const json_t *call)
 static int add_reasoning(adapter *a, json_t *m, const json_t *from)
 {
     const json_t *text = json_object_get(from, "reasoning_content");
-    int r = text != NULL ? dv__json_put(m, "reasoning_content", json_incref((json_t *)text), a->err) : 0;
-    return r == 0 && text != NULL ? dv__json_put(m, "thinking", json_incref((json_t *)text), a->err) : r;
+    int r = text != NULL ? dv__chat_put(m, "reasoning_content", json_incref((json_t *)text), a->err) : 0;
+    return r == 0 && text != NULL ? dv__chat_put(m, "thinking", json_incref((json_t *)text), a->err) : r;
 }
 
 /* A message with the calls [from, to) of m; the first one has its content and thoughts. */
@@ -124,16 +124,16 @@ static int add_calls(adapter *a, const json_t *m, size_t from, size_t to)
     }
     json_t *content = has_text ? json_incref((json_t *)text) : a->f->no_null ? json_string("") : json_null();
     json_t *calls = json_array(), *out = json_pack("{s:s}", "role", "assistant");
-    int r = dv__json_push(a->out, out, a->err);
+    int r = dv__chat_push(a->out, out, a->err);
     if (r != 0) {
         json_decref(content);
         json_decref(calls);
         return r;
     }
-    r = dv__json_put(out, "tool_calls", calls, a->err);
-    int r2 = dv__json_put(out, "content", content_value(a, content), a->err);
+    r = dv__chat_put(out, "tool_calls", calls, a->err);
+    int r2 = dv__chat_put(out, "content", content_value(a, content), a->err);
     for (size_t i = from; r == 0 && i < to; i++)
-        r = dv__json_push(calls, fit_call(a, json_array_get(list, i)), a->err);
+        r = dv__chat_push(calls, fit_call(a, json_array_get(list, i)), a->err);
     if (r == 0 && from == 0)
         r = add_reasoning(a, out, m);
     return r != 0 ? r : r2;
@@ -145,7 +145,7 @@ static int add_result(adapter *a, const json_t *m)
     if (a->f->caps.results) {
         int r = say(a, "tool", json_string_value(text), json_string_length(text), name);
         json_t *last = json_array_get(a->out, json_array_size(a->out) - 1);
-        return r == 0 ? dv__json_put(last, "tool_call_id", fit_id(a, json_object_get(m, "tool_call_id")), a->err) : r;
+        return r == 0 ? dv__chat_put(last, "tool_call_id", fit_id(a, json_object_get(m, "tool_call_id")), a->err) : r;
     }
     dv_buf all;
     dv_buf_init(&all, 0);
@@ -161,14 +161,14 @@ static int one_by_one(adapter *a, const json_t *m, size_t *i)
 {
     const json_t *list = json_object_get(m, "tool_calls");
     size_t end = *i + 1;
-    while (end < a->n && dv__json_is(json_object_get(json_array_get(a->in, end), "role"), "tool"))
+    while (end < a->n && dv__chat_is(json_object_get(json_array_get(a->in, end), "role"), "tool"))
         end++;
     int r = 0;
     for (size_t k = 0; r == 0 && k < json_array_size(list); k++) {
         const char *id = json_string_value(json_object_get(json_array_get(list, k), "id"));
         r = add_calls(a, m, k, k + 1);
         for (size_t j = *i + 1; r == 0 && j < end; j++)
-            if (dv__json_is(json_object_get(json_array_get(a->in, j), "tool_call_id"), id))
+            if (dv__chat_is(json_object_get(json_array_get(a->in, j), "tool_call_id"), id))
                 r = add_result(a, json_array_get(a->in, j));
     }
     *i = end - 1;
@@ -210,13 +210,13 @@ static int one_message(adapter *a, size_t *i)
 {
     const json_t *m = json_array_get(a->in, *i), *role = json_object_get(m, "role");
     const json_t *text = json_object_get(m, "content");
-    if (dv__json_is(role, "assistant"))
+    if (dv__chat_is(role, "assistant"))
         return assistant(a, m, i);
-    if (dv__json_is(role, "tool"))
+    if (dv__chat_is(role, "tool"))
         return add_result(a, m);
     /* Where roles alternate there is no place for a system message but the first. */
     bool system =
-        dv__json_is(role, "system") && a->f->caps.system && !(a->f->caps.alternate && json_array_size(a->out) > 0);
+        dv__chat_is(role, "system") && a->f->caps.system && !(a->f->caps.alternate && json_array_size(a->out) > 0);
     return say(a, system ? "system" : "user", json_string_value(text), json_string_length(text),
                json_object_get(m, "name"));
 }
@@ -226,7 +226,7 @@ static int system_first(adapter *a, const dv_chattools *tools, size_t *i)
 {
     dv_buf all;
     dv_buf_init(&all, 0);
-    for (; *i < a->n && dv__json_is(json_object_get(json_array_get(a->in, *i), "role"), "system"); (*i)++) {
+    for (; *i < a->n && dv__chat_is(json_object_get(json_array_get(a->in, *i), "role"), "system"); (*i)++) {
         const json_t *text = json_object_get(json_array_get(a->in, *i), "content");
         if (all.len > 0)
             dv_buf_adds(&all, "\n\n");

@@ -111,7 +111,7 @@ void dv__chatfmt_detect(dv_chatfmt *f, const char *tmpl)
     detect_thinking(f, tmpl);
     for (int m = 0; m < DV__MARK_N && f->tok != NULL; m++) {
         int32_t id = f->mark[m] != NULL ? dv_tok_find(f->tok, f->mark[m], strlen(f->mark[m])) : -1;
-        f->control[m] = id >= 0 && dv_tok_is_control(f->tok, id);
+        f->control[m] = m > DV__MARK_UNTHINK && id >= 0 && dv_tok_is_control(f->tok, id);
     }
 }
 

@@ -175,7 +175,7 @@ int dv_chatfmt_render(const dv_chatfmt *f, const dv_chatfmt_input *in, const dv_
     const json_t *last = in->continue_last ? json_array_get(in->messages, n - 1) : NULL;
     dv_chatfmt_text_fini(out);
     if (in->continue_last &&
-        (!dv__json_is(json_object_get(last, "role"), "assistant") || json_object_get(last, "tool_calls") != NULL))
+        (!dv__chat_is(json_object_get(last, "role"), "assistant") || json_object_get(last, "tool_calls") != NULL))
         return dv_fail(err, DV_EINVAL, "only an assistant's message without tool calls can be continued");
     int r = dv__chatfmt_adapt(f, in, n - (last != NULL), &messages, err);
     if (r == 0)

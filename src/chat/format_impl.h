@@ -26,7 +26,8 @@ struct dv_chatfmt {
     dv_chatfmt_caps caps;
     const char *mark[DV__MARK_N]; /* static strings; NULL: the format has none */
     bool no_null;                 /* content of a message with calls must be text */
-    bool control[DV__MARK_N];     /* the vocabulary has it as a control token: text that spells it is no marker */
+    /* The vocabulary has it as a control token, and text that spells it is no marker. Not for thoughts: they do no harm. */
+    bool control[DV__MARK_N];
 };
 
 /** Kind, markers and what the source tells of capabilities. tmpl: terminated. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *dv__path(char out[DV__PATH], const char *fmt, ...)
+const char *dv__chat_path(char out[DV__PATH], const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -17,40 +17,40 @@ const char *dv__path(char out[DV__PATH], const char *fmt, ...)
     return out;
 }
 
-const json_t *dv__json_get(const json_t *obj, const char *key)
+const json_t *dv__chat_get(const json_t *obj, const char *key)
 {
     const json_t *v = json_object_get(obj, key);
     return json_is_null(v) ? NULL : v;
 }
 
-int dv__json_put(json_t *obj, const char *key, json_t *value, dv_err *err)
+int dv__chat_put(json_t *obj, const char *key, json_t *value, dv_err *err)
 {
     return json_object_set_new(obj, key, value) == 0 ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");
 }
 
-int dv__json_push(json_t *list, json_t *value, dv_err *err)
+int dv__chat_push(json_t *list, json_t *value, dv_err *err)
 {
     return json_array_append_new(list, value) == 0 ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");
 }
 
-json_t *dv__json_text(dv_buf *b) { return b->code == 0 ? json_stringn(dv_buf_str(b), b->len) : NULL; }
+json_t *dv__chat_text(dv_buf *b) { return b->code == 0 ? json_stringn(dv_buf_str(b), b->len) : NULL; }
 
 static int dump(const char *s, size_t n, void *b) { return dv_buf_add(b, s, n); }
 
-void dv__json_dump(dv_buf *b, const json_t *v, size_t flags)
+void dv__chat_dump(dv_buf *b, const json_t *v, size_t flags)
 {
     if (json_dump_callback(v, dump, b, flags | JSON_ENCODE_ANY) != 0 && b->code == 0)
         b->code = DV_ENOMEM;
 }
 
-bool dv__json_is(const json_t *string, const char *text)
+bool dv__chat_is(const json_t *string, const char *text)
 {
     return json_is_string(string) && strcmp(json_string_value(string), text) == 0;
 }
 
-int dv__json_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err)
+int dv__chat_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err)
 {
-    const json_t *v = dv__json_get(obj, key);
+    const json_t *v = dv__chat_get(obj, key);
     if (v == NULL)
         return dv_fail(err, DV_EINVAL, "%s.%s is missing", at, key);
     if (!json_is_string(v))
@@ -61,7 +61,7 @@ int dv__json_need_str(const char **out, const json_t *obj, const char *key, cons
     return 0;
 }
 
-int dv__check_name(const char *name, const char *at, dv_err *err)
+int dv__chat_check_name(const char *name, const char *at, dv_err *err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     size_t n = strlen(name);
@@ -124,10 +124,10 @@ int dv__history_content(dv_buf *out, const json_t *content, const char *what, co
         char part_at[DV__PATH];
         const json_t *part = json_array_get(content, i);
         const char *type;
-        dv__path(part_at, "%s[%zu]", at, i);
+        dv__chat_path(part_at, "%s[%zu]", at, i);
         if (!json_is_object(part))
             return dv_fail(err, DV_EINVAL, "%s must be an object", part_at);
-        int r = dv__json_need_str(&type, part, "type", part_at, err);
+        int r = dv__chat_need_str(&type, part, "type", part_at, err);
         if (r != 0)
             return r;
         if (!in_list(what, type))
@@ -135,7 +135,7 @@ int dv__history_content(dv_buf *out, const json_t *content, const char *what, co
         const char *key = strcmp(type, "refusal") == 0    ? "refusal"
                           : strcmp(type, "thinking") == 0 ? "thinking"
                                                           : "text";
-        const json_t *text = dv__json_get(part, key);
+        const json_t *text = dv__chat_get(part, key);
         if (!json_is_string(text))
             return dv_fail(err, DV_EINVAL, "%s.%s must be a string", part_at, key);
         if (i > 0)
@@ -151,15 +151,15 @@ static json_t *new_message(dv__history *h, const char *role, dv_err *err)
 {
     json_t *m = json_pack("{s:s}", "role", role);
     h->turn = NULL;
-    return dv__json_push(h->list, m, err) == 0 ? m : NULL;
+    return dv__chat_push(h->list, m, err) == 0 ? m : NULL;
 }
 
 int dv__history_add(dv__history *h, const char *role, dv_buf *content, const char *name, dv_err *err)
 {
     json_t *m = new_message(h, role, err);
-    int r = m != NULL ? dv__json_put(m, "content", dv__json_text(content), err) : DV_ENOMEM;
+    int r = m != NULL ? dv__chat_put(m, "content", dv__chat_text(content), err) : DV_ENOMEM;
     if (r == 0 && name != NULL)
-        r = dv__json_put(m, "name", json_string(name), err);
+        r = dv__chat_put(m, "name", json_string(name), err);
     return r;
 }
 
@@ -169,7 +169,7 @@ int dv__history_result(dv__history *h, const char *id, const char *id_at, dv_buf
     if (name == NULL)
         return dv_fail(err, DV_EINVAL, "%s \"%.64s\" answers no tool call before it", id_at, id);
     int r = dv__history_add(h, "tool", content, name, err);
-    return r == 0 ? dv__json_put(json_array_get(h->list, json_array_size(h->list) - 1), "tool_call_id", json_string(id),
+    return r == 0 ? dv__chat_put(json_array_get(h->list, json_array_size(h->list) - 1), "tool_call_id", json_string(id),
                                  err)
                   : r;
 }
@@ -179,7 +179,7 @@ int dv__history_turn(dv__history *h, bool join, dv_err *err)
     if (join && h->turn != NULL)
         return 0;
     json_t *m = new_message(h, "assistant", err);
-    int r = m != NULL ? dv__json_put(m, "content", json_null(), err) : DV_ENOMEM;
+    int r = m != NULL ? dv__chat_put(m, "content", json_null(), err) : DV_ENOMEM;
     h->turn = r == 0 ? m : NULL;
     return r;
 }
@@ -188,13 +188,13 @@ int dv__history_say(dv__history *h, const char *key, dv_buf *text, dv_err *err)
 {
     const json_t *before = json_object_get(h->turn, key);
     if (!json_is_string(before))
-        return dv__json_put(h->turn, key, dv__json_text(text), err);
+        return dv__chat_put(h->turn, key, dv__chat_text(text), err);
     dv_buf all;
     dv_buf_init(&all, 0);
     dv_buf_add(&all, json_string_value(before), json_string_length(before));
     dv_buf_addc(&all, '\n');
     dv_buf_add(&all, dv_buf_str(text), text->len);
-    int r = dv__json_put(h->turn, key, dv__json_text(&all), err);
+    int r = dv__chat_put(h->turn, key, dv__chat_text(&all), err);
     dv_buf_fini(&all);
     return r;
 }
@@ -235,8 +235,8 @@ static int arguments_text(json_t **out, const json_t *arguments, const char *at,
     if (json_is_object(arguments)) {
         dv_buf text;
         dv_buf_init(&text, 0);
-        dv__json_dump(&text, arguments, JSON_COMPACT);
-        *out = dv__json_text(&text);
+        dv__chat_dump(&text, arguments, JSON_COMPACT);
+        *out = dv__chat_text(&text);
         dv_buf_fini(&text);
         return *out != NULL ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");
     }
@@ -258,7 +258,7 @@ static int arguments_text(json_t **out, const json_t *arguments, const char *at,
 static bool has_id(const json_t *calls, const char *id)
 {
     for (size_t i = 0; i < json_array_size(calls); i++)
-        if (dv__json_is(json_object_get(json_array_get(calls, i), "id"), id))
+        if (dv__chat_is(json_object_get(json_array_get(calls, i), "id"), id))
             return true;
     return false;
 }
@@ -269,7 +269,7 @@ int dv__history_call(dv__history *h, const char *id, const char *name, const jso
     json_t *calls = json_object_get(h->turn, "tool_calls"), *text = NULL;
     int r = 0;
     if (calls == NULL) {
-        r = dv__json_put(h->turn, "tool_calls", json_array(), err);
+        r = dv__chat_put(h->turn, "tool_calls", json_array(), err);
         calls = json_object_get(h->turn, "tool_calls");
     }
     if (r == 0 && json_array_size(calls) >= DV_CHAT_MAX_CALLS)
@@ -279,9 +279,9 @@ int dv__history_call(dv__history *h, const char *id, const char *name, const jso
     if (r == 0)
         r = arguments_text(&text, arguments, args_at, err);
     if (r == 0)
-        r = dv__json_push(calls,
+        r = dv__chat_push(calls,
                           json_pack("{s:s, s:s, s:{s:s, s:o}}", "id", id, "type", "function", "function", "name", name,
                                     "arguments", text),
                           err);
-    return r == 0 ? dv__json_put(h->names, id, json_string(name), err) : r;
+    return r == 0 ? dv__chat_put(h->names, id, json_string(name), err) : r;
 }

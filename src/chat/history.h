@@ -10,24 +10,24 @@
 enum { DV__PATH = 160 }; /* bytes of the path of a field, terminated; longer ones are cut */
 
 /** Write the path of a field into out; returns out. */
-const char *dv__path(char out[DV__PATH], const char *fmt, ...) DV_PRINTF(2, 3);
+const char *dv__chat_path(char out[DV__PATH], const char *fmt, ...) DV_PRINTF(2, 3);
 
 /** A field of an object; NULL if it is absent or null. */
-const json_t *dv__json_get(const json_t *obj, const char *key);
+const json_t *dv__chat_get(const json_t *obj, const char *key);
 /** Set a key; the reference of value is taken. value NULL (no memory): DV_ENOMEM. */
-int dv__json_put(json_t *obj, const char *key, json_t *value, dv_err *err);
+int dv__chat_put(json_t *obj, const char *key, json_t *value, dv_err *err);
 /** Append an item; the reference of value is taken. value NULL (no memory): DV_ENOMEM. */
-int dv__json_push(json_t *list, json_t *value, dv_err *err);
+int dv__chat_push(json_t *list, json_t *value, dv_err *err);
 /** The content of b as a JSON string; NULL when out of memory (b->code too). */
-json_t *dv__json_text(dv_buf *b);
+json_t *dv__chat_text(dv_buf *b);
 /** Append the JSON text of v; the buffer's sticky code says if that failed. */
-void dv__json_dump(dv_buf *b, const json_t *v, size_t flags);
-bool dv__json_is(const json_t *string, const char *text);
+void dv__chat_dump(dv_buf *b, const json_t *v, size_t flags);
+bool dv__chat_is(const json_t *string, const char *text);
 /** The field `key` of obj as a string that must be there and not be empty. */
-int dv__json_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err);
+int dv__chat_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err);
 
 /** Names of tools: letters, digits, '_', '-', '.', at most DV_CHAT_MAX_NAME. at: path of the name's field. */
-int dv__check_name(const char *name, const char *at, dv_err *err);
+int dv__chat_check_name(const char *name, const char *at, dv_err *err);
 
 /** Messages so far. Zero-initialise; dv__history_fini drops everything. */
 typedef struct dv__history {

@@ -15,22 +15,22 @@ static int one_call(dv__history *h, const json_t *call, const char *at, dv_err *
     const char *id, *name;
     if (!json_is_object(call))
         return dv_fail(err, DV_EINVAL, "%s must be an object", at);
-    const json_t *type = dv__json_get(call, "type"), *fn = dv__json_get(call, "function");
-    if (type != NULL && !dv__json_is(type, "function"))
+    const json_t *type = dv__chat_get(call, "type"), *fn = dv__chat_get(call, "function");
+    if (type != NULL && !dv__chat_is(type, "function"))
         return dv_fail(err, DV_EINVAL, "%s.type must be \"function\"", at);
-    int r = dv__json_need_str(&id, call, "id", at, err);
+    int r = dv__chat_need_str(&id, call, "id", at, err);
     if (r != 0)
         return r;
     if (!json_is_object(fn))
         return dv_fail(err, DV_EINVAL, "%s.function must be an object", at);
-    dv__path(sub, "%s.function", at);
-    if ((r = dv__json_need_str(&name, fn, "name", sub, err)) != 0 ||
-        (r = dv__check_name(name, dv__path(name_at, "%s.name", sub), err)) != 0)
+    dv__chat_path(sub, "%s.function", at);
+    if ((r = dv__chat_need_str(&name, fn, "name", sub, err)) != 0 ||
+        (r = dv__chat_check_name(name, dv__chat_path(name_at, "%s.name", sub), err)) != 0)
         return r;
-    const json_t *arguments = dv__json_get(fn, "arguments");
+    const json_t *arguments = dv__chat_get(fn, "arguments");
     if (arguments == NULL)
         return dv_fail(err, DV_EINVAL, "%s.arguments is missing", sub);
-    return dv__history_call(h, id, name, arguments, at, dv__path(args_at, "%s.arguments", sub), err);
+    return dv__history_call(h, id, name, arguments, at, dv__chat_path(args_at, "%s.arguments", sub), err);
 }
 
 static int calls(dv__history *h, const json_t *list, const char *at, dv_err *err)
@@ -40,7 +40,7 @@ static int calls(dv__history *h, const json_t *list, const char *at, dv_err *err
     int r = 0;
     for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
         char sub[DV__PATH];
-        r = one_call(h, json_array_get(list, i), dv__path(sub, "%s.tool_calls[%zu]", at, i), err);
+        r = one_call(h, json_array_get(list, i), dv__chat_path(sub, "%s.tool_calls[%zu]", at, i), err);
     }
     return r;
 }
@@ -48,11 +48,11 @@ static int calls(dv__history *h, const json_t *list, const char *at, dv_err *err
 static int assistant(dv__history *h, const json_t *m, const char *at, dv_err *err)
 {
     char sub[DV__PATH];
-    const json_t *content = dv__json_get(m, "content"), *list = dv__json_get(m, "tool_calls");
-    const json_t *reasoning = dv__json_get(m, "reasoning_content"), *refusal = dv__json_get(m, "refusal");
+    const json_t *content = dv__chat_get(m, "content"), *list = dv__chat_get(m, "tool_calls");
+    const json_t *reasoning = dv__chat_get(m, "reasoning_content"), *refusal = dv__chat_get(m, "refusal");
     static const char *const refused[] = {"function_call", "audio"};
     for (size_t i = 0; i < DV_ARRAY_LEN(refused); i++)
-        if (dv__json_get(m, refused[i]) != NULL)
+        if (dv__chat_get(m, refused[i]) != NULL)
             return dv_fail(err, DV_EINVAL, "%s.%s is not supported", at, refused[i]);
     if (reasoning != NULL && !json_is_string(reasoning))
         return dv_fail(err, DV_EINVAL, "%s.reasoning_content must be a string", at);
@@ -64,9 +64,9 @@ static int assistant(dv__history *h, const json_t *m, const char *at, dv_err *er
     dv_buf_init(&text, 0);
     int r = dv__history_turn(h, false, err);
     if (r == 0 && reasoning != NULL)
-        r = dv__json_put(h->turn, "reasoning_content", json_incref((json_t *)reasoning), err);
+        r = dv__chat_put(h->turn, "reasoning_content", json_incref((json_t *)reasoning), err);
     if (r == 0 && content != NULL &&
-        (r = dv__history_content(&text, content, text_parts, dv__path(sub, "%s.content", at), err)) == 0)
+        (r = dv__history_content(&text, content, text_parts, dv__chat_path(sub, "%s.content", at), err)) == 0)
         r = dv__history_say(h, "content", &text, err);
     if (r == 0 && list != NULL)
         r = calls(h, list, at, err);
@@ -88,10 +88,10 @@ static int other(dv__history *h, const json_t *m, const char *role, const char *
 {
     char sub[DV__PATH];
     const char *id = NULL;
-    const json_t *content = dv__json_get(m, "content"), *name = dv__json_get(m, "name");
+    const json_t *content = dv__chat_get(m, "content"), *name = dv__chat_get(m, "name");
     bool tool = strcmp(role, "tool") == 0;
     dv_buf text;
-    int r = tool ? dv__json_need_str(&id, m, "tool_call_id", at, err) : 0;
+    int r = tool ? dv__chat_need_str(&id, m, "tool_call_id", at, err) : 0;
     if (r != 0)
         return r;
     if (name != NULL && !json_is_string(name))
@@ -99,9 +99,9 @@ static int other(dv__history *h, const json_t *m, const char *role, const char *
     if (content == NULL)
         return dv_fail(err, DV_EINVAL, "%s.content is missing", at);
     dv_buf_init(&text, 0);
-    r = dv__history_content(&text, content, text_parts, dv__path(sub, "%s.content", at), err);
+    r = dv__history_content(&text, content, text_parts, dv__chat_path(sub, "%s.content", at), err);
     if (r == 0 && tool)
-        r = dv__history_result(h, id, dv__path(sub, "%s.tool_call_id", at), &text, err);
+        r = dv__history_result(h, id, dv__chat_path(sub, "%s.tool_call_id", at), &text, err);
     else if (r == 0)
         r = dv__history_add(h, role, &text, json_string_value(name), err);
     dv_buf_fini(&text);
@@ -113,7 +113,7 @@ static int message(dv__history *h, const json_t *m, const char *at, dv_err *err)
     const char *spelled;
     if (!json_is_object(m))
         return dv_fail(err, DV_EINVAL, "%s must be an object", at);
-    int r = dv__json_need_str(&spelled, m, "role", at, err);
+    int r = dv__chat_need_str(&spelled, m, "role", at, err);
     if (r != 0)
         return r;
     const char *role = role_of(spelled);
@@ -137,7 +137,7 @@ int dv_chatmsg_from_openai(const json_t *messages, json_t **out, dv_err *err)
     int r = dv__history_init(&h, err);
     for (size_t i = 0; r == 0 && i < n; i++) {
         char at[DV__PATH];
-        r = message(&h, json_array_get(messages, i), dv__path(at, "messages[%zu]", i), err);
+        r = message(&h, json_array_get(messages, i), dv__chat_path(at, "messages[%zu]", i), err);
     }
     if (r == 0)
         *out = json_incref(h.list);

@@ -18,10 +18,10 @@ static int tool_result(dv__history *h, const json_t *block, const char *at, dv_e
 {
     char sub[DV__PATH];
     const char *id;
-    const json_t *content = dv__json_get(block, "content"), *is_error = dv__json_get(block, "is_error");
+    const json_t *content = dv__chat_get(block, "content"), *is_error = dv__chat_get(block, "is_error");
     if (is_error != NULL && !json_is_boolean(is_error))
         return dv_fail(err, DV_EINVAL, "%s.is_error must be a boolean", at);
-    int r = dv__json_need_str(&id, block, "tool_use_id", at, err);
+    int r = dv__chat_need_str(&id, block, "tool_use_id", at, err);
     if (r != 0)
         return r;
     dv_buf text;
@@ -29,9 +29,9 @@ static int tool_result(dv__history *h, const json_t *block, const char *at, dv_e
     if (json_is_true(is_error)) /* no template knows failed calls, so the model is told in words */
         dv_buf_adds(&text, "Error: ");
     if (content != NULL)
-        r = dv__history_content(&text, content, "text", dv__path(sub, "%s.content", at), err);
+        r = dv__history_content(&text, content, "text", dv__chat_path(sub, "%s.content", at), err);
     if (r == 0)
-        r = dv__history_result(h, id, dv__path(sub, "%s.tool_use_id", at), &text, err);
+        r = dv__history_result(h, id, dv__chat_path(sub, "%s.tool_use_id", at), &text, err);
     dv_buf_fini(&text);
     return r;
 }
@@ -40,23 +40,23 @@ static int tool_use(dv__history *h, const json_t *block, const char *at, dv_err 
 {
     char sub[DV__PATH];
     const char *id, *name;
-    const json_t *input = dv__json_get(block, "input");
-    int r = dv__json_need_str(&id, block, "id", at, err);
+    const json_t *input = dv__chat_get(block, "input");
+    int r = dv__chat_need_str(&id, block, "id", at, err);
     if (r == 0)
-        r = dv__json_need_str(&name, block, "name", at, err);
+        r = dv__chat_need_str(&name, block, "name", at, err);
     if (r == 0)
-        r = dv__check_name(name, dv__path(sub, "%s.name", at), err);
+        r = dv__chat_check_name(name, dv__chat_path(sub, "%s.name", at), err);
     if (r != 0)
         return r;
     if (!json_is_object(input))
         return dv_fail(err, DV_EINVAL, "%s.input must be an object", at);
-    return dv__history_call(h, id, name, input, at, dv__path(sub, "%s.input", at), err);
+    return dv__history_call(h, id, name, input, at, dv__chat_path(sub, "%s.input", at), err);
 }
 
 /* A block that is one piece of text; dv__history_content wants a list. */
 static int block_text(dv_buf *out, const json_t *block, const char *key, const char *at, dv_err *err)
 {
-    const json_t *text = dv__json_get(block, key);
+    const json_t *text = dv__chat_get(block, key);
     if (!json_is_string(text))
         return dv_fail(err, DV_EINVAL, "%s.%s must be a string", at, key);
     return dv_buf_add(out, json_string_value(text), json_string_length(text)) == 0
@@ -117,10 +117,10 @@ static int blocks(dv__history *h, const json_t *content, bool user, const char *
         char sub[DV__PATH];
         const json_t *block = json_array_get(content, i);
         const char *type;
-        dv__path(sub, "%s[%zu]", at, i);
+        dv__chat_path(sub, "%s[%zu]", at, i);
         if (!json_is_object(block))
             r = dv_fail(err, DV_EINVAL, "%s must be an object", sub);
-        else if ((r = dv__json_need_str(&type, block, "type", sub, err)) == 0)
+        else if ((r = dv__chat_need_str(&type, block, "type", sub, err)) == 0)
             r = user ? user_block(h, block, type, &text, &any, sub, err) : assistant_block(h, block, type, sub, err);
     }
     if (r == 0)
@@ -145,13 +145,13 @@ static int message(dv__history *h, const json_t *m, const char *at, dv_err *err)
     const char *role;
     if (!json_is_object(m))
         return dv_fail(err, DV_EINVAL, "%s must be an object", at);
-    int r = dv__json_need_str(&role, m, "role", at, err);
+    int r = dv__chat_need_str(&role, m, "role", at, err);
     if (r != 0)
         return r;
     bool user = strcmp(role, "user") == 0;
     if (!user && strcmp(role, "assistant") != 0)
         return dv_fail(err, DV_EINVAL, "%s.role \"%.40s\" is not known: it is user or assistant", at, role);
-    const json_t *content = dv__json_get(m, "content");
+    const json_t *content = dv__chat_get(m, "content");
     if (content == NULL)
         return dv_fail(err, DV_EINVAL, "%s.content is missing", at);
     if (!json_is_string(content) && !json_is_array(content))
@@ -159,7 +159,7 @@ static int message(dv__history *h, const json_t *m, const char *at, dv_err *err)
     if (!user && (r = dv__history_turn(h, false, err)) != 0)
         return r;
     return json_is_string(content) ? plain(h, content, user, err)
-                                   : blocks(h, content, user, dv__path(sub, "%s.content", at), err);
+                                   : blocks(h, content, user, dv__chat_path(sub, "%s.content", at), err);
 }
 
 static int add_system(dv__history *h, const json_t *system, dv_err *err)
@@ -191,7 +191,7 @@ int dv_chatmsg_from_anthropic(const json_t *messages, const json_t *system, json
         r = add_system(&h, system, err);
     for (size_t i = 0; r == 0 && i < n; i++) {
         char at[DV__PATH];
-        r = message(&h, json_array_get(messages, i), dv__path(at, "messages[%zu]", i), err);
+        r = message(&h, json_array_get(messages, i), dv__chat_path(at, "messages[%zu]", i), err);
     }
     if (r == 0)
         *out = json_incref(h.list);

@@ -20,13 +20,13 @@ static int message_item(dv__history *h, const json_t *item, const char *at, dv_e
 {
     char sub[DV__PATH];
     const char *role;
-    const json_t *content = dv__json_get(item, "content");
-    int r = dv__json_need_str(&role, item, "role", at, err);
+    const json_t *content = dv__chat_get(item, "content");
+    int r = dv__chat_need_str(&role, item, "role", at, err);
     if (r != 0)
         return r;
     if (content == NULL)
         return dv_fail(err, DV_EINVAL, "%s.content is missing", at);
-    dv__path(sub, "%s.content", at);
+    dv__chat_path(sub, "%s.content", at);
     if (strcmp(role, "assistant") == 0) {
         /* After content of the same turn another message begins; after thoughts alone it goes on. */
         bool join = h->turn != NULL && json_is_null(json_object_get(h->turn, "content")) &&
@@ -51,35 +51,35 @@ static int call_item(dv__history *h, const json_t *item, const char *at, dv_err 
 {
     char sub[DV__PATH];
     const char *id, *name;
-    const json_t *arguments = dv__json_get(item, "arguments");
-    int r = dv__json_need_str(&id, item, "call_id", at, err);
+    const json_t *arguments = dv__chat_get(item, "arguments");
+    int r = dv__chat_need_str(&id, item, "call_id", at, err);
     if (r == 0)
-        r = dv__json_need_str(&name, item, "name", at, err);
+        r = dv__chat_need_str(&name, item, "name", at, err);
     if (r == 0)
-        r = dv__check_name(name, dv__path(sub, "%s.name", at), err);
+        r = dv__chat_check_name(name, dv__chat_path(sub, "%s.name", at), err);
     if (r != 0)
         return r;
     if (arguments == NULL)
         return dv_fail(err, DV_EINVAL, "%s.arguments is missing", at);
     r = dv__history_turn(h, true, err);
-    return r == 0 ? dv__history_call(h, id, name, arguments, at, dv__path(sub, "%s.arguments", at), err) : r;
+    return r == 0 ? dv__history_call(h, id, name, arguments, at, dv__chat_path(sub, "%s.arguments", at), err) : r;
 }
 
 static int output_item(dv__history *h, const json_t *item, const char *at, dv_err *err)
 {
     char sub[DV__PATH];
     const char *id;
-    const json_t *output = dv__json_get(item, "output");
-    int r = dv__json_need_str(&id, item, "call_id", at, err);
+    const json_t *output = dv__chat_get(item, "output");
+    int r = dv__chat_need_str(&id, item, "call_id", at, err);
     if (r != 0)
         return r;
     if (output == NULL)
         return dv_fail(err, DV_EINVAL, "%s.output is missing", at);
     dv_buf text;
     dv_buf_init(&text, 0);
-    r = dv__history_content(&text, output, "input_text output_text text", dv__path(sub, "%s.output", at), err);
+    r = dv__history_content(&text, output, "input_text output_text text", dv__chat_path(sub, "%s.output", at), err);
     if (r == 0)
-        r = dv__history_result(h, id, dv__path(sub, "%s.call_id", at), &text, err);
+        r = dv__history_result(h, id, dv__chat_path(sub, "%s.call_id", at), &text, err);
     dv_buf_fini(&text);
     return r;
 }
@@ -88,12 +88,12 @@ static int output_item(dv__history *h, const json_t *item, const char *at, dv_er
 static int reasoning_item(dv__history *h, const json_t *item, const char *at, dv_err *err)
 {
     char sub[DV__PATH];
-    const json_t *content = dv__json_get(item, "content"), *summary = dv__json_get(item, "summary");
+    const json_t *content = dv__chat_get(item, "content"), *summary = dv__chat_get(item, "summary");
     int r = dv__history_turn(h, true, err);
     if (r == 0 && json_array_size(content) > 0)
-        return say(h, "reasoning_content", content, "reasoning_text text", dv__path(sub, "%s.content", at), err);
+        return say(h, "reasoning_content", content, "reasoning_text text", dv__chat_path(sub, "%s.content", at), err);
     if (r == 0 && summary != NULL)
-        return say(h, "reasoning_content", summary, "summary_text text", dv__path(sub, "%s.summary", at), err);
+        return say(h, "reasoning_content", summary, "summary_text text", dv__chat_path(sub, "%s.summary", at), err);
     return r;
 }
 
@@ -108,11 +108,11 @@ static int one_item(dv__history *h, const json_t *item, const char *at, dv_err *
                  {"reasoning", reasoning_item}};
     if (!json_is_object(item))
         return dv_fail(err, DV_EINVAL, "%s must be an object", at);
-    const json_t *type = dv__json_get(item, "type");
-    if (type == NULL && dv__json_get(item, "role") != NULL)
+    const json_t *type = dv__chat_get(item, "type");
+    if (type == NULL && dv__chat_get(item, "role") != NULL)
         return message_item(h, item, at, err);
     for (size_t i = 0; i < DV_ARRAY_LEN(types); i++)
-        if (dv__json_is(type, types[i].type))
+        if (dv__chat_is(type, types[i].type))
             return types[i].read(h, item, at, err);
     return dv_fail(err, DV_EINVAL, "%s.type \"%.40s\" is not supported", at,
                    json_is_string(type) ? json_string_value(type) : "");
@@ -150,7 +150,7 @@ static int all_items(dv__history *h, const json_t *input, dv_err *err)
         return dv_fail(err, DV_ELIMIT, "%zu input items; the limit is %d", n, DV_CHAT_MAX_MESSAGES);
     for (size_t i = 0; r == 0 && i < n; i++) {
         char at[DV__PATH];
-        r = one_item(h, json_array_get(input, i), dv__path(at, "input[%zu]", i), err);
+        r = one_item(h, json_array_get(input, i), dv__chat_path(at, "input[%zu]", i), err);
     }
     drop_empty(h);
     if (r == 0 && json_array_size(h->list) == 0)

@@ -17,8 +17,8 @@ static int end_call(collect *c)
 {
     json_t *fn = json_pack("{s:s}", "name", c->name);
     int r =
-        dv__json_push(c->calls, json_pack("{s:s, s:s, s:o}", "id", c->id, "type", "function", "function", fn), c->err);
-    return r == 0 ? dv__json_put(fn, "arguments", dv__json_text(&c->args), c->err) : r;
+        dv__chat_push(c->calls, json_pack("{s:s, s:s, s:o}", "id", c->id, "type", "function", "function", fn), c->err);
+    return r == 0 ? dv__chat_put(fn, "arguments", dv__chat_text(&c->args), c->err) : r;
 }
 
 static int on_event(void *arg, const dv_chatfmt_event *ev)
@@ -43,11 +43,11 @@ static int make_message(collect *c, json_t **out)
     json_t *m = json_pack("{s:s}", "role", "assistant");
     if (m == NULL)
         return dv_fail(c->err, DV_ENOMEM, "no memory for an answer");
-    int r = dv__json_put(m, "content", c->content.len > 0 || !calls ? dv__json_text(&c->content) : json_null(), c->err);
+    int r = dv__chat_put(m, "content", c->content.len > 0 || !calls ? dv__chat_text(&c->content) : json_null(), c->err);
     if (r == 0 && c->reasoning.len > 0)
-        r = dv__json_put(m, "reasoning_content", dv__json_text(&c->reasoning), c->err);
+        r = dv__chat_put(m, "reasoning_content", dv__chat_text(&c->reasoning), c->err);
     if (r == 0 && calls)
-        r = dv__json_put(m, "tool_calls", json_incref(c->calls), c->err);
+        r = dv__chat_put(m, "tool_calls", json_incref(c->calls), c->err);
     if (r == 0)
         *out = m;
     else

@@ -17,7 +17,7 @@ static const shape openai = {true, "parameters"}, responses = {false, "parameter
 static bool has_tool(const json_t *list, const char *name)
 {
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (dv__json_is(json_object_get(json_object_get(json_array_get(list, i), "function"), "name"), name))
+        if (dv__chat_is(json_object_get(json_object_get(json_array_get(list, i), "function"), "name"), name))
             return true;
     return false;
 }
@@ -29,10 +29,10 @@ static int add_tool(json_t *list, const json_t *def, const shape *s, const char 
 {
     char name_at[DV__PATH];
     const char *name;
-    const json_t *about = dv__json_get(def, "description"), *schema = dv__json_get(def, s->schema);
-    int r = dv__json_need_str(&name, def, "name", at, err);
+    const json_t *about = dv__chat_get(def, "description"), *schema = dv__chat_get(def, s->schema);
+    int r = dv__chat_need_str(&name, def, "name", at, err);
     if (r == 0)
-        r = dv__check_name(name, dv__path(name_at, "%s.name", at), err);
+        r = dv__chat_check_name(name, dv__chat_path(name_at, "%s.name", at), err);
     if (r != 0)
         return r;
     if (has_tool(list, name))
@@ -42,30 +42,30 @@ static int add_tool(json_t *list, const json_t *def, const shape *s, const char 
     if (schema != NULL && !json_is_object(schema))
         return dv_fail(err, DV_EINVAL, "%s.%s must be an object", at, s->schema);
     json_t *fn = json_pack("{s:s}", "name", name);
-    r = dv__json_push(list, json_pack("{s:s, s:o}", "type", "function", "function", fn), err);
+    r = dv__chat_push(list, json_pack("{s:s, s:o}", "type", "function", "function", fn), err);
     if (r == 0) /* templates take the description for granted */
-        r = dv__json_put(fn, "description", about != NULL ? json_incref((json_t *)about) : json_string(""), err);
+        r = dv__chat_put(fn, "description", about != NULL ? json_incref((json_t *)about) : json_string(""), err);
     if (r == 0)
-        r = dv__json_put(fn, "parameters", schema != NULL ? json_incref((json_t *)schema) : no_parameters(), err);
+        r = dv__chat_put(fn, "parameters", schema != NULL ? json_incref((json_t *)schema) : no_parameters(), err);
     return r;
 }
 
 static int read_tool(json_t *list, const json_t *tool, const shape *s, size_t i, dv_err *err)
 {
     char at[DV__PATH], sub[DV__PATH];
-    dv__path(at, "tools[%zu]", i);
+    dv__chat_path(at, "tools[%zu]", i);
     if (!json_is_object(tool))
         return dv_fail(err, DV_EINVAL, "%s must be an object", at);
-    const json_t *type = dv__json_get(tool, "type"), *fn = dv__json_get(tool, "function");
-    bool custom = s == &anthropic && (type == NULL || dv__json_is(type, "custom"));
-    if (!custom && !(s != &anthropic && dv__json_is(type, "function")))
+    const json_t *type = dv__chat_get(tool, "type"), *fn = dv__chat_get(tool, "function");
+    bool custom = s == &anthropic && (type == NULL || dv__chat_is(type, "custom"));
+    if (!custom && !(s != &anthropic && dv__chat_is(type, "function")))
         return dv_fail(err, DV_EINVAL, "%s.type \"%.40s\" is not supported: only tools that the client runs are", at,
                        json_is_string(type) ? json_string_value(type) : "");
     if (!s->nested)
         return add_tool(list, tool, s, at, err);
     if (!json_is_object(fn))
         return dv_fail(err, DV_EINVAL, "%s.function must be an object", at);
-    return add_tool(list, fn, s, dv__path(sub, "%s.function", at), err);
+    return add_tool(list, fn, s, dv__chat_path(sub, "%s.function", at), err);
 }
 
 static int read_tools(dv_chattools *t, const json_t *tools, const shape *s, dv_err *err)
@@ -89,12 +89,12 @@ static int read_tools(dv_chattools *t, const json_t *tools, const shape *s, dv_e
 static int choose_name(dv_chattools *t, const json_t *obj, const char *at, dv_err *err)
 {
     const char *name;
-    int r = dv__json_need_str(&name, obj, "name", at, err);
+    int r = dv__chat_need_str(&name, obj, "name", at, err);
     if (r != 0)
         return r;
     for (size_t i = 0; i < json_array_size(t->list); i++) {
         const json_t *own = json_object_get(json_object_get(json_array_get(t->list, i), "function"), "name");
-        if (dv__json_is(own, name))
+        if (dv__chat_is(own, name))
             t->name = json_string_value(own);
     }
     if (t->name == NULL)
@@ -105,10 +105,10 @@ static int choose_name(dv_chattools *t, const json_t *obj, const char *at, dv_er
 
 static int choose_word(dv_chattools *t, const json_t *word, const char *at, const char *all, dv_err *err)
 {
-    t->choice = dv__json_is(word, "auto")                                          ? DV_TOOLCHOICE_AUTO
-                : dv__json_is(word, "none")                                        ? DV_TOOLCHOICE_NONE
-                : dv__json_is(word, "required") && strstr(all, "required") != NULL ? DV_TOOLCHOICE_REQUIRED
-                : dv__json_is(word, "any") && strstr(all, "any") != NULL           ? DV_TOOLCHOICE_REQUIRED
+    t->choice = dv__chat_is(word, "auto")                                          ? DV_TOOLCHOICE_AUTO
+                : dv__chat_is(word, "none")                                        ? DV_TOOLCHOICE_NONE
+                : dv__chat_is(word, "required") && strstr(all, "required") != NULL ? DV_TOOLCHOICE_REQUIRED
+                : dv__chat_is(word, "any") && strstr(all, "any") != NULL           ? DV_TOOLCHOICE_REQUIRED
                                                                                    : DV_TOOLCHOICE_N;
     return t->choice != DV_TOOLCHOICE_N ? 0 : dv_fail(err, DV_EINVAL, "%s must be %s", at, all);
 }
@@ -137,9 +137,9 @@ static int openai_choice(dv_chattools *t, const json_t *choice, const shape *s, 
         return 0;
     if (json_is_string(choice))
         return choose_word(t, choice, "tool_choice", "auto, none, required or a function", err);
-    if (!json_is_object(choice) || !dv__json_is(json_object_get(choice, "type"), "function"))
+    if (!json_is_object(choice) || !dv__chat_is(json_object_get(choice, "type"), "function"))
         return dv_fail(err, DV_EINVAL, "tool_choice must be auto, none, required or a function");
-    const json_t *fn = s->nested ? dv__json_get(choice, "function") : choice;
+    const json_t *fn = s->nested ? dv__chat_get(choice, "function") : choice;
     if (!json_is_object(fn))
         return dv_fail(err, DV_EINVAL, "tool_choice.function must be an object");
     return choose_name(t, fn, s->nested ? "tool_choice.function" : "tool_choice", err);
@@ -179,11 +179,11 @@ static int anthropic_choice(dv_chattools *t, const json_t *choice, dv_err *err)
         return 0;
     if (!json_is_object(choice))
         return dv_fail(err, DV_EINVAL, "tool_choice must be an object");
-    const json_t *type = dv__json_get(choice, "type"), *single = dv__json_get(choice, "disable_parallel_tool_use");
+    const json_t *type = dv__chat_get(choice, "type"), *single = dv__chat_get(choice, "disable_parallel_tool_use");
     if (single != NULL && !json_is_boolean(single))
         return dv_fail(err, DV_EINVAL, "tool_choice.disable_parallel_tool_use must be a boolean");
     t->parallel = !json_is_true(single);
-    if (dv__json_is(type, "tool"))
+    if (dv__chat_is(type, "tool"))
         return choose_name(t, choice, "tool_choice", err);
     return choose_word(t, type, "tool_choice.type", "auto, any, tool or none", err);
 }
