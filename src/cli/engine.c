@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "cli/confine.h"
 #include "cli/format.h"
 #include "cli/load.h"
 
@@ -22,7 +23,8 @@ typedef struct values {
     dv_opt_list keys, hosts, origins;
     uint64_t port, parallel, batch, ubatch, slice, queue, kv_bytes, cache_ram, cache_dir_mb, top_k, last_n;
     double seed, predict, temp, top_p, min_p, typical_p, repeat, presence, frequency, ping, drain;
-    bool speculate, no_speculate, no_cache, metrics, slots, no_slots, jinja, no_jinja, embedding, offline;
+    bool speculate, no_speculate, no_cache, metrics, slots, no_slots, jinja, no_jinja, embedding, offline, no_sandbox,
+        require_sandbox;
     int log_level;
 } values;
 
@@ -86,6 +88,8 @@ static const dv_opt opts[] = {
     {.name = "offline", .type = DV_OPT_FLAG, .offset = AT(offline), .help = "Accepted: nothing is ever downloaded"},
     {.name = "sse-ping", .type = DV_OPT_NUM, .value = "S", .offset = AT(ping), .min = 0.02, .max = 3600, .def = "10", .help = "Seconds of silence after which a stream gets a comment line"},
     {.name = "drain", .type = DV_OPT_NUM, .value = "S", .offset = AT(drain), .min = 0.02, .max = 86400, .def = "30", .help = "Seconds that running answers may take after SIGTERM"},
+    {.name = "no-sandbox", .type = DV_OPT_FLAG, .offset = AT(no_sandbox), .help = "Keep all rights of the user: no Landlock, no seccomp"},
+    {.name = "require-sandbox", .type = DV_OPT_FLAG, .offset = AT(require_sandbox), .help = "Do not start where the kernel lacks a part of the sandbox"},
     {.name = "log-level", .type = DV_OPT_CHOICE, .value = "error|warn|info|debug", .offset = AT(log_level), .def = "info", .help = "What goes to standard error; info: a line for each request"},
 };
 /* clang-format on */
@@ -152,6 +156,8 @@ static int check(const dv_cmd *cmd, const values *v)
         return dv_cmd_usage(cmd, "--no-jinja: chats are always laid out by the model's Jinja template");
     if (v->speculate && v->no_speculate)
         return dv_cmd_usage(cmd, "--speculate and --no-speculate contradict each other");
+    if (v->no_sandbox && v->require_sandbox)
+        return dv_cmd_usage(cmd, "--no-sandbox and --require-sandbox contradict each other");
     if (v->slots && v->no_slots)
         return dv_cmd_usage(cmd, "--slots and --no-slots contradict each other");
     if (v->template_text != NULL && v->template_file != NULL)
@@ -219,7 +225,7 @@ static dv_api_options api_options(const values *v, const char *path)
 
 /* ---- serving ---- */
 
-static int listen_and_run(dv_api *api, const values *v, const char *path, dv_err *err)
+static int listen_and_run(dv_api *api, const values *v, const char *path, dv_confine *cage, dv_err *err)
 {
     uint16_t port = 0;
     int rc;
@@ -235,11 +241,13 @@ static int listen_and_run(dv_api *api, const values *v, const char *path, dv_err
     else
         fprintf(stderr, "drover engine: %s, listening on http://%s%s%s:%u\n", path, v6 ? "[" : "", v->host,
                 v6 ? "]" : "", port);
+    if ((rc = dv_confine_seal(cage, print_log, err)) != 0)
+        return rc;
     rc = dv_api_run(api);
     return rc != 0 ? dv_fail(err, rc, "the event loop failed: %s", dv_error_text(rc)) : 0;
 }
 
-static int serve(const values *v, const char *path, dv_engine *engine, dv_err *err)
+static int serve(const values *v, const char *path, dv_engine *engine, dv_confine *cage, dv_err *err)
 {
     dv_sched *sched = NULL;
     dv_api *api = NULL;
@@ -249,10 +257,23 @@ static int serve(const values *v, const char *path, dv_engine *engine, dv_err *e
     if (rc == 0)
         rc = dv_api_open(&api, engine, sched, &ao, err);
     if (rc == 0)
-        rc = listen_and_run(api, v, path, err);
+        rc = listen_and_run(api, v, path, cage, err);
     dv_sched_close(&sched); /* its last events still write to requests of the server */
     dv_api_close(&api);
     return rc;
+}
+
+/* The model may be hostile: what it could take over has given up its rights before it is looked at. */
+static int confine(dv_confine *c, const values *v, const char *path, const char *folders[2], dv_err *err)
+{
+    size_t n = 0;
+    if (v->cache_dir != NULL)
+        folders[n++] = v->cache_dir;
+    if (v->slot_save_path != NULL)
+        folders[n++] = v->slot_save_path;
+    *c = (dv_confine){.off = v->no_sandbox, .require = v->require_sandbox};
+    c->o = (dv_sandbox_options){.folders = folders, .n_folders = n, .socket = v->socket, .port = (uint16_t)v->port};
+    return dv_confine_begin(c, path, v->socket == NULL ? v->host : NULL, err);
 }
 
 /* Refuse with numbers before anything is loaded, rather than be killed later. */
@@ -266,14 +287,19 @@ static int load_and_serve(const values *v, dv_err *err)
     dv_sched_plan plan = {0};
     dv_engine *engine = NULL;
     eo.batch = (uint32_t)DV_MIN(v->batch, v->ubatch);
-    int rc = dv_sched_plan_memory(path, &eo, &so, &plan, err);
+    dv_confine cage;
+    const char *folders[2];
+    int rc = confine(&cage, v, path, folders, err);
+    if (rc == 0)
+        rc = dv_sched_plan_memory(path, &eo, &so, &plan, err);
     if (rc == 0)
         rc = dv_engine_open(&engine, path, &eo, err);
     if (rc != 0 && strstr(err->msg, path) == NULL)
         dv_err_prefix(err, "%s", path);
     if (rc == 0)
-        rc = serve(v, path, engine, err);
+        rc = serve(v, path, engine, &cage, err);
     dv_engine_close(&engine);
+    dv_confine_end(&cage);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #ifndef DV_GGUF_GGUF_H
 #define DV_GGUF_GGUF_H
 
+#include "base/buf.h"
 #include "drover/error.h"
 #include "gguf/type.h"
 
@@ -56,6 +57,8 @@ typedef struct dv_gguf_tensor {
  * DV_EFORMAT (with key, tensor or offset), DV_ELIMIT, DV_ENOMEM.
  */
 int dv_gguf_open(dv_gguf **out, const char *path, dv_err *err);
+/** Append the path of file no (from 1) of the model at path, split or not, to out. DV_ENOENT: it has no such file; DV_ENOMEM. No file is looked at. */
+int dv_gguf_file_path(dv_buf *out, const char *path, uint32_t no);
 /** The same from memory (borrowed until close), one part. data must be 64-byte aligned for tensor data to be used by kernels. */
 int dv_gguf_open_mem(dv_gguf **out, const void *data, size_t len, dv_err *err);
 void dv_gguf_close(dv_gguf **g);

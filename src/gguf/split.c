@@ -44,6 +44,19 @@ char *dv__split_path(const char *path, const dv__split *s, uint32_t no)
     return out;
 }
 
+int dv_gguf_file_path(dv_buf *out, const char *path, uint32_t no)
+{
+    dv__split s = dv__split_parse(path);
+    if (no < 1 || no > DV_MAX(s.count, 1u))
+        return DV_ENOENT;
+    if (s.count == 0)
+        return dv_buf_adds(out, path);
+    char *part = dv__split_path(path, &s, no);
+    int rc = part != NULL ? dv_buf_adds(out, part) : DV_ENOMEM;
+    dv_free(part);
+    return rc;
+}
+
 static int get(const dv__part *part, const char *key, bool required, uint64_t *out, dv_err *err)
 {
     const dv_gguf_kv *kv = dv__part_find(part, key);

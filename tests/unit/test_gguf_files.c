@@ -383,6 +383,25 @@ static void split_names(void **state)
     }
 }
 
+static void files_of_a_model_are_known_by_name(void **state)
+{
+    dv_buf b;
+    dv_buf_init(&b, 0);
+    assert_int_equal(dv_gguf_file_path(&b, "d/m-00002-of-00003.gguf", 3), 0);
+    assert_string_equal(dv_buf_str(&b), "d/m-00003-of-00003.gguf");
+    assert_int_equal(dv_gguf_file_path(&b, "d/m-00002-of-00003.gguf", 4), DV_ENOENT);
+    assert_int_equal(dv_gguf_file_path(&b, "d/m-00002-of-00003.gguf", 0), DV_ENOENT);
+    dv_buf_clear(&b);
+    assert_int_equal(dv_gguf_file_path(&b, "d/m.gguf", 1), 0);
+    assert_string_equal(dv_buf_str(&b), "d/m.gguf");
+    assert_int_equal(dv_gguf_file_path(&b, "d/m.gguf", 2), DV_ENOENT);
+    dv_buf_fini(&b);
+    dv_mem_fail_after(1);
+    assert_int_equal(dv_gguf_file_path(&b, "d/m-00002-of-00003.gguf", 1), DV_ENOMEM);
+    dv_mem_fail_after(0);
+    dv_buf_fini(&b);
+}
+
 /* Part `no` of `count` with one tensor "t<no>" of one float, no - 1; `stated` is the total of tensors it claims. */
 static void save_part(const char *path, const char *tensor, uint32_t no, uint32_t count, uint32_t stated)
 {
@@ -555,6 +574,7 @@ int main(void)
         cmocka_unit_test(writer_allocation_failures),
         cmocka_unit_test(open_refuses_what_is_no_file),
         cmocka_unit_test(split_names),
+        cmocka_unit_test(files_of_a_model_are_known_by_name),
         cmocka_unit_test(split_model_is_one),
         cmocka_unit_test(split_model_with_faults),
         cmocka_unit_test(real_files_open),
