@@ -181,9 +181,10 @@ static size_t tile_row_bytes(const dv_mat *w)
     return (size_t)DV_SB / type->block_len * type->block_bytes;
 }
 
-/* Few columns: rows row..row+n_rows, in runs of DV_GEMV_ROWS, of columns col..col+n_cols into acc. */
+/* Few columns: rows row..row+n_rows, in runs of DV_GEMV_ROWS, of columns col..col+n_cols into acc.
+ * after: the rows that this thread will probably read next */
 static void multiply_few(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
-                         float *acc)
+                         const uint8_t *after, float *acc)
 {
     const dv_mat *w = p->job->w;
     const uint32_t n_tiles = div_up(w->n_in, DV_SB);
@@ -191,12 +192,12 @@ static void multiply_few(const dv_mm *mm, const plan *p, uint32_t row, uint32_t 
     dv_gemv_fn gemv = mm->kern->gemv[w->type];
     for (uint32_t r = 0; r < n_rows; r += DV_GEMV_ROWS) {
         const uint8_t *rows = w->data + (row + r) * w->row_bytes;
+        const uint8_t *next = r + DV_GEMV_ROWS < n_rows ? rows + DV_GEMV_ROWS * w->row_bytes : after;
         for (uint32_t i = 0; i < n_tiles; i++) {
-            /* Past the end of these rows it goes on in the next ones. */
-            uint32_t next = i + DV_GEMV_AHEAD;
-            const uint8_t *later =
-                rows + (size_t)(next / n_tiles) * DV_GEMV_ROWS * w->row_bytes + next % n_tiles * sb_bytes;
-            gemv(rows + i * sb_bytes, w->row_bytes, DV_MIN(w->n_in - i * DV_SB, (uint32_t)DV_SB), later,
+            uint32_t later = i + DV_GEMV_AHEAD;
+            const uint8_t *ahead_at =
+                later < n_tiles ? rows + later * sb_bytes : next + DV_MIN(later - n_tiles, n_tiles - 1) * sb_bytes;
+            gemv(rows + i * sb_bytes, w->row_bytes, DV_MIN(w->n_in - i * DV_SB, (uint32_t)DV_SB), ahead_at,
                  p->blocks + (size_t)i * p->job->n_tok + col, n_cols, acc + r);
         }
     }
@@ -204,7 +205,7 @@ static void multiply_few(const dv_mm *mm, const plan *p, uint32_t row, uint32_t 
 
 /* Rows row..row+n_rows of columns col..col+n_cols into acc. */
 static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
-                         scratch *s)
+                         const uint8_t *after, scratch *s)
 {
     const dv_mat *w = p->job->w;
     const uint8_t *tile = w->data + row * w->row_bytes;
@@ -213,7 +214,7 @@ static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t 
     dv_unpack_fn unpack = mm->kern->unpack[w->type];
     dv_gemm_fn gemm = mm->kern->gemm[dv_type_shape(w->type)];
     if (n_cols <= DV_GEMV_COLS && n_rows % DV_GEMV_ROWS == 0 && mm->kern->gemv[w->type] != NULL) {
-        multiply_few(mm, p, row, n_rows, col, n_cols, s->acc);
+        multiply_few(mm, p, row, n_rows, col, n_cols, after, s->acc);
         return;
     }
     for (uint32_t k = 0; k < w->n_in; k += DV_SB, tile += sb_bytes, x += p->job->n_tok) {
@@ -243,13 +244,16 @@ static void multiply_float(const dv_mm *mm, const plan *p, uint32_t row, uint32_
     }
 }
 
-/* One row group of one chunk, from the weights to y. */
-static void multiply_group(const dv_mm *mm, const plan *p, uint32_t row, uint32_t col, scratch *s)
+/* One row group of one chunk, from the weights to y. after: as multiply_few wants it */
+static void multiply_group(const dv_mm *mm, const plan *p, uint32_t row, uint32_t col, const uint8_t *after, scratch *s)
 {
     const dv_mm_job *job = p->job;
     uint32_t n_rows = DV_MIN(job->w->n_out - row, (uint32_t)DV_TILE_ROWS), n_cols = DV_MIN(job->n_tok - col, p->chunk);
     memset(s->acc, 0, n_cols * DV_TILE_ROWS * sizeof s->acc[0]);
-    (p->blocks != NULL ? multiply_int : multiply_float)(mm, p, row, n_rows, col, n_cols, s);
+    if (p->blocks != NULL)
+        multiply_int(mm, p, row, n_rows, col, n_cols, after, s);
+    else
+        multiply_float(mm, p, row, n_rows, col, n_cols, s);
     for (uint32_t c = 0; c < n_cols; c++)
         memcpy(job->y + (col + c) * job->ldy + row, s->acc + c * DV_TILE_ROWS, n_rows * sizeof s->acc[0]);
 }
@@ -268,19 +272,25 @@ static const plan *find_plan(const dv_mm *mm, size_t part)
     return &mm->plans[lo];
 }
 
+static const uint8_t *group_rows(const plan *p, uint32_t group)
+{
+    const dv_mat *w = p->job->w;
+    return w->data + DV_MIN(group * DV_TILE_ROWS, w->n_out - 1) * w->row_bytes;
+}
+
 static void multiply_part(void *arg, size_t part, size_t n_parts, unsigned thread)
 {
     const dv_mm *mm = arg;
     const plan *p = find_plan(mm, part);
     size_t local = part - p->first_part;
     uint32_t col = (uint32_t)(local / p->row_parts) * p->chunk,
-             group = (uint32_t)(local % p->row_parts) * p->groups_per_part;
+             group = (uint32_t)(local % p->row_parts) * p->groups_per_part, end = group + p->groups_per_part;
+    /* Threads of about the same speed take parts in turn. */
+    const uint8_t *next_part = group_rows(p, group + p->groups_per_part * dv_pool_threads(mm->pool));
     (void)n_parts;
-    for (uint32_t i = 0; i < p->groups_per_part; i++) {
-        uint32_t row = (group + i) * DV_TILE_ROWS;
-        if (row < p->job->w->n_out)
-            multiply_group(mm, p, row, col, &mm->scratch[thread]);
-    }
+    for (; group < end && group * DV_TILE_ROWS < p->job->w->n_out; group++)
+        multiply_group(mm, p, group * DV_TILE_ROWS, col, group + 1 < end ? group_rows(p, group + 1) : next_part,
+                       &mm->scratch[thread]);
 }
 
 void dv_mm_run(dv_mm *mm, const dv_mm_job *jobs, size_t n_jobs)
