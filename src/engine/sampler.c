@@ -435,6 +435,7 @@ static bool draw_all(dv_sampler *s, const float *logits, uint32_t *id)
     }
     weigh_all(s, logits, max);
     if (c->top_p == 1 && c->typical_p == 1) {
+        s->n_cand = 0; /* none was left out: the weights are all there is */
         *id = dv__weights_draw(s->weight, s->n_vocab, dv_rng_double(&s->rng));
         return true;
     }
@@ -458,4 +459,34 @@ int dv_sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *er
               : s->cfg.top_k > 0      ? draw_top_k(s, logits, id)
                                       : draw_all(s, logits, id);
     return ok ? 0 : dv_fail(err, DV_EINTERNAL, "the model produced no usable logits");
+}
+
+/* Insert into top[0..n), which is sorted. */
+static uint32_t add_top(dv_sampler_cand *top, uint32_t n, uint32_t cap, uint32_t id, float p)
+{
+    if (!(p > 0) || cap == 0 || (n == cap && p <= top[n - 1].p))
+        return n;
+    uint32_t i = n < cap ? n++ : cap - 1;
+    for (; i > 0 && p > top[i - 1].p; i--)
+        top[i] = top[i - 1];
+    top[i] = (dv_sampler_cand){.id = id, .key = p, .p = p};
+    return n;
+}
+
+uint32_t dv_sampler_probs(const dv_sampler *s, uint32_t id, dv_sampler_cand *top, uint32_t n, float *p)
+{
+    bool all = s->n_cand == 0, greedy = s->cfg.temperature == 0;
+    uint32_t n_top = 0, n_from = greedy ? 0 : all ? s->n_vocab : (uint32_t)s->n_cand;
+    double total = greedy ? 1 : all ? dv__weights_sum(s->weight, s->n_vocab, 0) : sum_cand(s);
+    *p = greedy ? 1 : 0;
+    if (greedy)
+        n_top = add_top(top, 0, n, id, 1);
+    for (uint32_t i = 0; i < n_from; i++) {
+        uint32_t from = all ? i : s->cand[i].id;
+        float prob = (float)((double)(all ? s->weight[i] : s->cand[i].p) / total);
+        if (from == id)
+            *p = prob;
+        n_top = add_top(top, n_top, n, from, prob);
+    }
+    return n_top;
 }

@@ -71,5 +71,12 @@ void dv_sampler_set_history(dv_sampler *s, const uint32_t *ids, size_t n);
  * Errors: DV_EINTERNAL if no logit is a usable number or bias forbids all that are.
  */
 int dv_sampler_draw(dv_sampler *s, const float *logits, uint32_t *id, dv_err *err);
+/**
+ * The distribution that the last draw was made from.
+ * @param id   a token, the one drawn say; *p is its probability, 0 if a step has left it out
+ * @param top  [n] the most likely tokens with their probabilities in p, best first; those that have one above 0
+ * @return     number of entries in top
+ */
+uint32_t dv_sampler_probs(const dv_sampler *s, uint32_t id, dv_sampler_cand *top, uint32_t n, float *p);
 
 #endif

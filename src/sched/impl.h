@@ -56,6 +56,8 @@ typedef struct dv__seq {
     bool begun;                            /* its prefix was looked up */
     bool decoding;                         /* its prompt is computed */
     bool evicted;                          /* gave its pages away and waits for new ones */
+    bool has_line;                         /* line_ms only: there was a line end */
+    uint64_t first_ns;                     /* line_ms only: when the first token came */
     uint32_t n_scored;                     /* prompt tokens whose log-probability was handed out */
     dv_sampler sampler;
     dv_grammar_state grammar;

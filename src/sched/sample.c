@@ -58,6 +58,17 @@ static int apply_grammar(const dv_sched *s, dv__seq *q, float *logits, dv_err *e
     return rc;
 }
 
+/* What the token was drawn from, in place of the model's own distribution. */
+static void give_post_probs(const dv__seq *q, dv__drawn *d)
+{
+    dv_sampler_cand top[DV_JOB_MAX_TOP];
+    float p;
+    d->n_top = dv_sampler_probs(&q->sampler, d->id, top, q->job->p.n_top, &p);
+    d->logprob = logf(p);
+    for (uint32_t i = 0; i < d->n_top; i++)
+        d->top[i] = (dv_job_prob){.id = top[i].id, .logprob = logf(top[i].p)};
+}
+
 /* What follows row i of the sequence. */
 static int draw(const dv_sched *s, dv__seq *q, uint32_t i, dv_err *err)
 {
@@ -70,7 +81,7 @@ static int draw(const dv_sched *s, dv__seq *q, uint32_t i, dv_err *err)
     int rc = 0;
     d->n_top = 0;
     d->logprob = 0;
-    if (p->logprobs) /* before the logits are changed */
+    if (p->logprobs && !p->post_probs) /* before the logits are changed */
         norm = dv__sample_probs(logits, n_vocab, p->n_top, &probs);
     if (p->ignore_end)
         forbid_ends(s, logits);
@@ -80,8 +91,10 @@ static int draw(const dv_sched *s, dv__seq *q, uint32_t i, dv_err *err)
         return rc;
     if (p->grammar != NULL && (rc = dv_grammar_state_accept(&q->grammar, (int32_t)d->id, err)) != 0)
         return rc;
+    if (p->logprobs && p->post_probs)
+        give_post_probs(q, d);
     dv_sampler_accept(&q->sampler, d->id);
-    if (p->logprobs) {
+    if (p->logprobs && !p->post_probs) {
         d->logprob =
             (float)((double)logits[d->id] - norm); /* what was drawn was not masked, so its logit is the model's own */
         d->n_top = probs.n_top;

@@ -22,7 +22,8 @@ enum { DV_JOB_MAX_TOP = 100, DV_JOB_MAX_CHOICES = 32 };
 /** A token with its log-probability. */
 typedef struct dv_job_prob {
     uint32_t id;
-    float logprob; /**< natural; of the model's distribution, before penalties, temperature and constraints */
+    float
+        logprob; /**< natural; of the model's distribution, before penalties, temperature and constraints (but see post_probs) */
 } dv_job_prob;
 
 typedef enum dv_job_event_type {
@@ -46,6 +47,7 @@ typedef struct dv_job_timing {
 typedef struct dv_job_event {
     dv_job_event_type type;
     uint32_t index; /**< choice */
+    uint32_t slot;  /**< STARTED, CHOICE: where the choice runs */
     /* TOKEN, PROMPT */
     uint32_t id, at;        /**< the token and its position in the choice (PROMPT: in the prompt), from 0 */
     float logprob;          /**< of id, if asked for */
@@ -85,6 +87,9 @@ typedef struct dv_job_params {
     dv_grammar *grammar;  /**< a reference is taken; NULL: none */
     bool logprobs;        /**< fill logprob in TOKEN events */
     uint32_t n_top;       /**< and so many alternatives, at most DV_JOB_MAX_TOP */
+    bool post_probs;      /**< these are of the distribution that the token was drawn from, not of the model's */
+    uint32_t line_ms;     /**< DV_STOP_LENGTH at the first chance after so long, counted from the first token, if the
+                               text has a line end by then; 0: never. The one parameter that makes a text depend on time */
     bool prompt_logprobs; /**< PROMPT events for the prompt's tokens too; the prompt is then computed in full */
     bool no_cache;        /**< neither use nor keep a prefix */
     bool no_speculation;

@@ -129,7 +129,8 @@ static void job_over_if_all_ended(dv_job *j)
 void dv__seq_finish(dv_sched *s, dv__seq *q, dv_stop reason)
 {
     dv_job *j = q->job;
-    dv_job_event ev = {.type = DV_JOB_CHOICE, .index = q->index, .reason = reason, .stop_string = q->answer.hit};
+    dv_job_event ev = {
+        .type = DV_JOB_CHOICE, .index = q->index, .slot = q->slot, .reason = reason, .stop_string = q->answer.hit};
     if (reason != DV_STOP_STRING && j->p.kind == DV_JOB_GENERATE) {
         size_t n;
         if (dv_answer_finish(&q->answer, &n) != 0) {
@@ -162,6 +163,18 @@ static dv_stop reason_after(const dv_sched *s, const dv__seq *q, uint32_t id)
     return DV_STOP_NONE;
 }
 
+/* Whether the choice has written for longer than it may. n bytes of text are new. */
+static bool is_late(dv__seq *q, size_t n)
+{
+    uint32_t ms = q->job->p.line_ms;
+    if (ms == 0)
+        return false;
+    if (q->first_ns == 0)
+        q->first_ns = dv_clock_ns();
+    q->has_line |= memchr(dv_buf_str(&q->answer.text), '\n', n) != NULL;
+    return q->has_line && dv__ms_since(q->first_ns) > ms;
+}
+
 /* One token. @return whether the choice goes on */
 static bool deliver_one(dv_sched *s, dv__seq *q, const dv__drawn *d)
 {
@@ -190,12 +203,14 @@ static bool deliver_one(dv_sched *s, dv__seq *q, const dv__drawn *d)
         dv__seq_fail(s, j, err.code, &err);
         return false;
     }
+    bool late = is_late(q, n);
     if (n > 0) {
         dv_job_event text = {.type = DV_JOB_TEXT, .index = q->index, .text = q->answer.text.data, .len = n};
         dv__job_event(j, &text);
         dv_answer_take(&q->answer, n);
     }
     reason = q->answer.hit != NULL                                       ? DV_STOP_STRING
+             : late                                                      ? DV_STOP_LENGTH
              : j->p.max_tokens != 0 && q->n_predicted == j->p.max_tokens ? DV_STOP_LENGTH
              : q->n_tok == q->cap                                        ? DV_STOP_CONTEXT
                                                                          : DV_STOP_NONE;

@@ -190,7 +190,7 @@ static void look_up_prefix(dv_sched *s, dv__seq *q)
     s->now.n_prompt_tokens += q->n_prompt;
     s->now.n_cached_tokens += q->n_kv;
     if (q->index == 0) {
-        dv_job_event ev = {.type = DV_JOB_STARTED, .n_done = q->n_kv};
+        dv_job_event ev = {.type = DV_JOB_STARTED, .slot = q->slot, .n_done = q->n_kv};
         dv__job_event(j, &ev);
     }
 }

@@ -168,6 +168,32 @@ static void check_against(dv_sampler *s, const ref_tok *want, size_t n_want)
     assert_int_equal(n, 0);
 }
 
+/* The distribution that is shown is the one that was drawn from. */
+static void check_probs(const dv_sampler *s, uint32_t id, const ref_tok *want, size_t n_want)
+{
+    enum { TOP = 7 };
+    dv_sampler_cand top[TOP];
+    float p, last = 2;
+    double total = 0, mine = 0;
+    uint32_t n = dv_sampler_probs(s, id, top, TOP, &p);
+    for (size_t i = 0; i < n_want; i++) {
+        total += want[i].p;
+        mine = want[i].id == id ? want[i].p : mine;
+    }
+    assert_true(fabs((double)p - mine / total) < 1e-4);
+    assert_true(n >= 1 && n <= TOP && n <= n_want);
+    for (uint32_t i = 0; i < n; i++) {
+        double same = -1;
+        for (size_t k = 0; k < n_want; k++)
+            same = want[k].id == top[i].id ? want[k].p / total : same;
+        assert_true(fabs((double)top[i].p - same) < 1e-4);
+        assert_true(top[i].p <= last);
+        last = top[i].p;
+    }
+    assert_int_equal(dv_sampler_probs(s, UINT32_MAX, top, 0, &p), 0);
+    assert_true(p == 0);
+}
+
 static void test_filters_match_reference(void **state)
 {
     static float logits[MAX_VOCAB];
@@ -215,7 +241,10 @@ static void test_filters_match_reference(void **state)
             assert_true(id == want[0].id || want[0].logit - want[1].logit < 1e-5);
         } else if (n_want > 0 && filtered && !unsure) {
             check_against(&s, want, n_want);
+            check_probs(&s, id, want, n_want);
             compared++;
+        } else if (n_want > 0 && !unsure) {
+            check_probs(&s, id, want, n_want);
         }
         dv_sampler_fini(&s);
     }

@@ -580,6 +580,53 @@ static void log_probabilities_are_the_models(void **state)
     dv_engine_close(&ref);
 }
 
+/* With top_k of 1 there is one token that can be drawn, and it is certain, whatever the model thought of it. */
+static void probabilities_after_sampling(void **state)
+{
+    (void)state;
+    dv_engine *e = open_engine("tiny-llama", "Q4_K_M", 1, DV_KV_FORMAT_F16);
+    dv_sched *s = open_sched(e, &(dv_sched_options){.parallel = 1});
+    for (uint32_t top_k = 1; top_k <= 4; top_k += 3) {
+        client *c = client_new(1, 20, 8);
+        c->p.logprobs = c->p.post_probs = true;
+        c->p.n_top = 10;
+        c->p.sampling.temperature = 5;
+        c->p.sampling.min_p = 0;
+        c->p.sampling.top_p = 1;
+        c->p.sampling.top_k = top_k;
+        run(s, c);
+        assert_int_equal(c->n_top, top_k);
+        for (uint32_t i = 0; i < 8; i++)
+            assert_true(top_k == 1 ? c->logprob[i] == 0 : c->logprob[i] < 0 && c->logprob[i] > -10);
+        client_free(c);
+    }
+    dv_sched_close(&s);
+    dv_engine_close(&e);
+}
+
+/* A limit of time ends a text at the first chance after it had a line end, and no other text. */
+static void time_ends_texts_of_lines(void **state)
+{
+    (void)state;
+    dv_engine *e = open_engine("tiny-llama", "Q4_K_M", 1, DV_KV_FORMAT_F16);
+    dv_sched *s = open_sched(e, &(dv_sched_options){.parallel = 1, .no_speculation = true});
+    uint32_t newline;
+    assert_int_equal(dv_engine_tokenize(e, "\n", 1, false, false, &newline, 1, NULL), 1);
+    for (int lines = 0; lines < 2; lines++) {
+        client *c = client_new(2, 20, 0);
+        dv_logit_bias bias = {newline, lines ? 1000 : -INFINITY};
+        c->p.sampling.bias = &bias;
+        c->p.sampling.n_bias = 1;
+        c->p.line_ms = 1;
+        run(s, c);
+        assert_int_equal(c->reason[0], lines ? DV_STOP_LENGTH : DV_STOP_CONTEXT);
+        assert_true(lines ? c->n_ids[0] < CTX - 20 : c->n_ids[0] >= CTX - 20);
+        client_free(c);
+    }
+    dv_sched_close(&s);
+    dv_engine_close(&e);
+}
+
 static void embeddings_do_not_depend_on_slices(void **state)
 {
     (void)state;
@@ -820,6 +867,8 @@ int main(void)
         cmocka_unit_test(closing_ends_what_runs),
         cmocka_unit_test(higher_priority_goes_first),
         cmocka_unit_test(log_probabilities_are_the_models),
+        cmocka_unit_test(probabilities_after_sampling),
+        cmocka_unit_test(time_ends_texts_of_lines),
         cmocka_unit_test(embeddings_do_not_depend_on_slices),
         cmocka_unit_test(grammars_bind_answers),
         cmocka_unit_test(snapshots_survive_a_restart),
