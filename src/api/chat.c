@@ -17,6 +17,8 @@ static void chat_free(void *state)
         dv_buf_fini(&ch->reasoning);
         dv_buf_fini(&ch->calls);
         dv_buf_fini(&ch->logprobs);
+        dv_buf_fini(&ch->own[0]);
+        dv_buf_fini(&ch->own[1]);
     }
     dv__gen_fini(&chat->gen);
     dv_chattools_fini(&chat->tools);
@@ -69,7 +71,8 @@ static int apply_effort(dv__chat *chat, dv_err *err)
         return set_var(chat, "enable_thinking", json_boolean(!off), err);
     if (off && !caps->thinking)
         return 0;
-    return dv__param_fail(chat->call, err, "reasoning_effort", "this model's thinking cannot be set");
+    return dv__param_fail(chat->call, err, chat->effort_field != NULL ? chat->effort_field : "reasoning_effort",
+                          "this model's thinking cannot be set");
 }
 
 int dv__chat_vars(dv__chat *chat, dv_err *err)
@@ -93,7 +96,7 @@ static int copy_ids(dv__call *c, const dv_ids *ids, uint32_t **out, dv_err *err)
     return 0;
 }
 
-static int render(dv__chat *chat, dv_chatfmt_text *text, dv_err *err)
+int dv__chat_render(dv__chat *chat, dv_chatfmt_text *text, dv_err *err)
 {
     dv_chatfmt_input in = {
         .messages = chat->messages,
@@ -112,7 +115,7 @@ int dv__chat_prompt(dv__chat *chat, uint32_t **ids, size_t *n, dv_err *err)
     dv__call *c = chat->call;
     dv_chatfmt_text text = {0};
     dv_ids list = {0};
-    int rc = render(chat, &text, err);
+    int rc = dv__chat_render(chat, &text, err);
     if (rc == 0)
         rc = dv_chatfmt_encode(c->api->fmt, c->api->engine->tok, &text, &list, err);
     if (rc == 0)

@@ -24,6 +24,7 @@ typedef struct dv__choice {
     dv_stop reason;
     const char *stop_string; /**< with DV_STOP_STRING; points into the request */
     void *more;              /**< the writer's own, in the call's arena */
+    dv_buf own[2];           /**< the writer's own */
 } dv__choice;
 
 /** How an API writes a streamed chat. All append to c->out. Every function may be NULL. */
@@ -42,9 +43,10 @@ struct dv__chat {
     const dv__chat_writer *writer;
     json_t *messages; /**< internal; owned */
     dv_chattools tools;
-    json_t *vars;         /**< template variables; owned; NULL: none */
-    const json_t *kwargs; /**< of the request: chat_template_kwargs */
-    const char *effort;   /**< reasoning_effort */
+    json_t *vars;             /**< template variables; owned; NULL: none */
+    const json_t *kwargs;     /**< of the request: chat_template_kwargs */
+    const char *effort;       /**< reasoning_effort */
+    const char *effort_field; /**< the name that the API has for it; NULL: "reasoning_effort" */
     bool keep_thinking, no_answer_prompt;
     bool continue_last; /**< the last message is the beginning of the answer */
     uint32_t n_cached, n_prompt;
@@ -59,6 +61,10 @@ dv__chat *dv__chat_new(dv__call *c, const dv__chat_writer *writer);
  * Errors: those of templates and grammars, DV_ENOMEM.
  */
 int dv__chat_prompt(dv__chat *chat, uint32_t **ids, size_t *n, dv_err *err);
+/** Read the fields of /v1/chat/completions into a new chat, up to what dv__chat_prompt needs. */
+int dv__chat_read_openai(dv__call *c, dv__chat *chat, dv_err *err);
+/** The prompt's text alone. out: dv_chatfmt_text_fini frees it. */
+int dv__chat_render(dv__chat *chat, dv_chatfmt_text *out, dv_err *err);
 /** dv__chat_prompt, then the job. */
 int dv__chat_start(dv__chat *chat, dv_err *err);
 /** Whether reasoning_effort and chat_template_kwargs can be honoured; makes vars of them. */

@@ -45,7 +45,7 @@ static int find_source(dv__call *c, const dv__gen *g, source *s, dv_err *err)
                               "contradicts another constraint of the request");
     *s = (source){.field = "grammar", .gbnf = g->gbnf};
     if (g->schema != NULL)
-        *s = (source){.field = "json_schema", .schema = g->schema};
+        *s = (source){.field = g->schema_field != NULL ? g->schema_field : "json_schema", .schema = g->schema};
     else if (format)
         return from_response_format(c, g->response_format, s, err);
     else

@@ -112,13 +112,15 @@ void dv__gen_init(dv__gen *g, const dv_api *api)
 
 void dv__gen_fini(dv__gen *g) { dv_grammar_unref(&g->grammar); }
 
+static const char *stop_name(const dv__gen *g) { return g->stop_field != NULL ? g->stop_field : "stop"; }
+
 static int add_stop(dv__call *c, dv__gen *g, const json_t *v, dv_err *err)
 {
     size_t len = json_string_length(v);
     if (!json_is_string(v) || len == 0 || len > DV_STOP_MAX_LEN)
-        return dv__param_fail(c, err, "stop", "each must be a string of 1 to %d bytes", DV_STOP_MAX_LEN);
+        return dv__param_fail(c, err, stop_name(g), "each must be a string of 1 to %d bytes", DV_STOP_MAX_LEN);
     if (g->n_stop == DV__GEN_MAX_STOP)
-        return dv__param_fail(c, err, "stop", "there may be at most %d", DV__GEN_MAX_STOP);
+        return dv__param_fail(c, err, stop_name(g), "there may be at most %d", DV__GEN_MAX_STOP);
     g->stop[g->n_stop++] = json_string_value(v);
     return 0;
 }
@@ -132,7 +134,7 @@ static int read_stop(dv__call *c, dv__gen *g, dv_err *err)
     if (json_is_string(g->stop_json))
         return add_stop(c, g, g->stop_json, err);
     if (!json_is_array(g->stop_json))
-        return dv__param_fail(c, err, "stop", "must be a string or a list of strings");
+        return dv__param_fail(c, err, stop_name(g), "must be a string or a list of strings");
     json_array_foreach((json_t *)g->stop_json, i, v)
     {
         int rc = add_stop(c, g, v, err);

@@ -23,6 +23,7 @@ typedef struct dv__gen {
     int64_t slot;
     const json_t *stop_json, *bias_json, *stream_options, *schema, *response_format;
     const char *gbnf;
+    const char *stop_field, *schema_field; /**< the names that the API has for them; NULL: "stop", "json_schema" */
 
     /* Made by dv__gen_finish. */
     const char *stop[DV__GEN_MAX_STOP];

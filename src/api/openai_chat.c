@@ -248,8 +248,7 @@ static int check(dv__call *c, dv__chat *chat, dv_err *err)
     return 0;
 }
 
-/* The chat of a request, up to its prompt. Also what /apply-template shows. */
-static int read_chat(dv__call *c, dv__chat *chat, dv_err *err)
+int dv__chat_read_openai(dv__call *c, dv__chat *chat, dv_err *err)
 {
     static const dv__fields *const tables[] = {&fields, &dv__fields_gen, &dv__fields_meta};
     const json_t *body = c->body, *messages = json_object_get(body, "messages");
@@ -276,7 +275,7 @@ static int post_chat(dv__call *c, dv_err *err)
     dv__chat *chat = dv__chat_new(c, &writer);
     if (chat == NULL)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
-    rc = read_chat(c, chat, err);
+    rc = dv__chat_read_openai(c, chat, err);
     return rc == 0 ? dv__chat_start(chat, err) : rc;
 }
 

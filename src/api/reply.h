@@ -7,6 +7,8 @@
 
 /** A JSON string of a terminated text. */
 void dv__put_str(dv_buf *b, const char *text);
+/** The JSON text of v, compact. */
+void dv__put_json(dv_buf *b, const json_t *v);
 /** ,"usage":{...} of OpenAI. */
 void dv__put_usage(dv_buf *b, const dv_job_timing *t);
 /** ,"timings":{...} of llama-server. */

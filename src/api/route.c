@@ -5,7 +5,9 @@
 #include <string.h>
 
 static const dv__routes *const families[] = {
-    &dv__routes_status, &dv__routes_models, &dv__routes_chat, &dv__routes_completions, &dv__routes_embeddings,
+    &dv__routes_status,     &dv__routes_models, &dv__routes_chat,      &dv__routes_completions,
+    &dv__routes_embeddings, &dv__routes_native, &dv__routes_infill,    &dv__routes_text,
+    &dv__routes_slots,      &dv__routes_props,  &dv__routes_anthropic, &dv__routes_responses,
 };
 
 /* The part of path that stands for the '*' of pattern, "" for an exact match, NULL if they do not match. */

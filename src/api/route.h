@@ -39,7 +39,8 @@ typedef struct dv__routes {
 } dv__routes;
 
 extern const dv__routes dv__routes_status, dv__routes_models, dv__routes_chat, dv__routes_completions,
-    dv__routes_embeddings;
+    dv__routes_embeddings, dv__routes_native, dv__routes_infill, dv__routes_text, dv__routes_slots, dv__routes_props,
+    dv__routes_anthropic, dv__routes_responses;
 
 /**
  * Find the route of a request.
