@@ -8,7 +8,7 @@ exec </dev/null
 build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev libseccomp-dev libsodium-dev"
 case "${1:-build}" in
 build) want=$build ;;
-test) want="$build libcmocka-dev clang clang-format nodejs python3 binutils" ;;
+test) want="$build libcmocka-dev clang clang-format nodejs npm python3 binutils" ;;
 fuzz) want="$build clang libclang-rt-14-dev llvm libcmocka-dev" ;;
 compare | bench) want="$build debootstrap python3 nodejs npm libcmocka-dev" ;;
 *)
