@@ -42,11 +42,11 @@ static int on_token(dv__call *c, dv__native_answer *a, const dv_job_event *ev)
     const dv__native *k = c->state;
     const dv_tok *tok = c->api->engine->tok;
     a->n_tokens++;
-    if (ev->reason == DV_STOP_END)
-        return 0;
-    if (c->stream || k->return_tokens)
+    bool end =
+        ev->reason == DV_STOP_END; /* it is one of the tokens, but nothing that a stream would have a chunk for */
+    if ((c->stream && !end) || (!c->stream && k->return_tokens))
         dv_buf_printf(&a->tokens, a->tokens.len > 0 ? ",%u" : "%u", ev->id);
-    if (k->gen.n_probs > 0) {
+    if (k->gen.n_probs > 0 && !end) {
         dv_buf_adds(&a->probs, a->probs.len > 0 ? "," : "");
         if (k->more.post_probs)
             put_post_token(&a->probs, tok, ev);

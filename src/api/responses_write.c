@@ -270,6 +270,8 @@ static int put_response_event(dv__call *c, dv__choice *ch, const char *name, con
     if (begin_event(c, ch->more, name)) {
         dv_buf_adds(&c->out, ",\"response\":");
         dv__put_response(&c->out, c, status, ch);
+        if (strcmp(status, "in_progress") != 0)
+            dv__put_timings(&c->out, dv__run_timing(c));
         end_event(c);
     }
     return c->out.code;

@@ -74,7 +74,7 @@ void dv__put_settings(dv_buf *b, const dv__gen *g, const dv__settings_more *more
     dv_buf_addc(b, '{');
     put_sampling(b, g);
     put_limits(b, g);
-    dv_buf_adds(b, ",\"dry_sequence_breakers\":[],\"stop\":[");
+    dv_buf_adds(b, ",\"dry_sequence_breakers\":[\"\\n\",\":\",\"\\\"\",\"*\"],\"stop\":[");
     for (size_t i = 0; i < g->n_stop; i++) {
         dv_buf_adds(b, i > 0 ? "," : "");
         dv__put_str(b, g->stop[i]);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Set up the peers if they are missing, then compare drover with them: token ids, predictions and answers with llama.cpp, chat templates
-# with @huggingface/jinja. The exit status is 0 only if every comparison passed.
+# Set up the peers if they are missing, then compare drover with them: token ids, predictions, answers and the server's replies with
+# llama.cpp, chat templates with @huggingface/jinja. The exit status is 0 only if every comparison passed.
 # usage: tests/peer/run.sh [options of compare.py, see --help]      DV_PEER: llama.cpp's folder; DV_BUILD: the build to compare
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +14,8 @@ echo "== token ids"
 python3 "$here/tokenize.py" --drover "$build/drover" || code=1
 echo "== predictions and answers"
 python3 "$here/compare.py" --build "$build" "$@" || code=1
+echo "== server"
+python3 "$here/server_shapes.py" --build "$build" || code=1
 echo "== chat templates"
 "$here/templates/run.sh" "$build" || code=1
 exit $code
