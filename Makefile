@@ -13,6 +13,8 @@ help:
 	@echo '  make build      build $(BUILD)/drover'
 	@echo '  make compare    check answers and log-probabilities against llama.cpp (as root: sets it up in a folder)'
 	@echo '  make bench      measure speed against llama.cpp on the same files (as root)'
+	@echo '  make compare-server   measure drover engine against llama-server (as root)'
+	@echo '  make soak       32 clients, good and bad, against the server with AddressSanitizer (SOAK_SECONDS=600)'
 	@echo '  make fuzz       fuzz every parser for a while (FUZZ_SECONDS=600)'
 	@echo '  make install    install to PREFIX=$(PREFIX) (below DESTDIR, if set)'
 	@echo '  make clean      remove the build folders'
@@ -39,6 +41,14 @@ bench: build
 	@tools/setup.sh bench
 	@exec bench/run.sh
 
+compare-server: build
+	@tools/setup.sh bench
+	@exec bench/run.sh server.py $(SERVER_ARGS)
+
+soak:
+	@tools/setup.sh test
+	@exec tools/run-tests.sh soak
+
 fuzz:
 	@tools/setup.sh fuzz
 	@exec tests/fuzz/run.sh
@@ -49,4 +59,4 @@ install: build
 clean:
 	rm -rf '$(BUILD)' build-*
 
-.PHONY: help run build test compare bench fuzz install clean
+.PHONY: help run build test compare bench compare-server soak fuzz install clean

@@ -3,7 +3,7 @@
 # Build and run every test: an optimised gcc build with all suites, a clang build of everything, and the suites that gain from it under the
 # sanitizers. A build counts as one test. The last line is "N passed, N failed"; the exit status is 0 only if none failed.
 #
-#   usage: tools/run-tests.sh [PART]...     PART: plain, clang, asan, tsan; all of them if none is named
+#   usage: tools/run-tests.sh [PART]...     PART: plain, clang, asan, tsan; all of these if none is named; soak
 set -u
 cd "$(dirname "$0")/.." || exit
 
@@ -52,6 +52,12 @@ asan() {
         UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 6 --suite unit --suite fuzz-replay --suite checkasm --suite cli --suite e2e --suite proto
 }
 
+# The long one: ten minutes, or SOAK_SECONDS of them. Not part of a run without arguments.
+soak() {
+    build build-asan "${sanitizer[@]}" -Db_sanitize=address,undefined &&
+        SOAK_SECONDS=${SOAK_SECONDS:-600} UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 60 --suite soak
+}
+
 tsan() {
     build build-tsan "${sanitizer[@]}" -Db_sanitize=thread &&
         TSAN_OPTIONS=halt_on_error=1 run build-tsan --timeout-multiplier 10 --suite threads
@@ -60,12 +66,12 @@ tsan() {
 [ $# -gt 0 ] || set -- plain clang asan tsan
 for part; do
     case $part in
-    plain | clang | asan | tsan)
+    plain | clang | asan | tsan | soak)
         echo "== $part"
         "$part"
         ;;
     *)
-        echo "usage: tools/run-tests.sh [plain|clang|asan|tsan]..." >&2
+        echo "usage: tools/run-tests.sh [plain|clang|asan|tsan|soak]..." >&2
         exit 2
         ;;
     esac
