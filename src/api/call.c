@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/call.h"
 
+#include "api/json.h"
 #include "api/problem.h"
 #include "api/run.h"
 #include "base/err.h"
@@ -39,54 +40,13 @@ dv__call *dv__call_new(dv_api *api, dv_http_req *req, const dv__route *route, co
     return c;
 }
 
-/* Bounds of a text's JSON before anything is built of it: a value costs many times its text. */
-static int measure(const char *s, size_t n, dv_err *err)
-{
-    size_t depth = 0, values = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < n; i++) {
-        if (quoted) {
-            quoted = s[i] != '"';
-            i += s[i] == '\\';
-            continue;
-        }
-        switch (s[i]) {
-        case '"': quoted = true; break;
-        case '[':
-        case '{':
-            values++;
-            if (++depth > DV_API_MAX_DEPTH)
-                return dv_fail(err, DV_ELIMIT, "the body's JSON is nested more than %d deep", DV_API_MAX_DEPTH);
-            break;
-        case ']':
-        case '}': depth -= depth > 0; break;
-        case ',': values++; break;
-        default: break;
-        }
-        if (values > DV_API_MAX_VALUES)
-            return dv_fail(err, DV_ELIMIT, "the body's JSON has more than %d values", DV_API_MAX_VALUES);
-    }
-    return 0;
-}
-
 int dv__call_parse(dv__call *c, dv_err *err)
 {
     size_t n;
-    json_error_t e;
     const char *text = dv_http_body(c->req, &n);
-    if (n == 0)
-        return dv_fail(err, DV_EFORMAT, "the body is empty: a JSON object is needed");
-    int rc = measure(text, n, err);
-    if (rc != 0)
-        return rc;
-    c->body = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    int rc = dv__json_parse(text, n, &c->body, err);
     dv_http_drop_body(c->req);
-    if (c->body == NULL && json_error_code(&e) == json_error_out_of_memory)
-        return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
-    if (c->body == NULL)
-        return dv_fail(err, DV_EFORMAT, "the body is not valid JSON: %s at line %d, column %d", e.text, e.line,
-                       e.column);
-    return json_is_object(c->body) ? 0 : dv_fail(err, DV_EFORMAT, "the body must be a JSON object");
+    return rc;
 }
 
 int dv__call_json(dv__call *c, int status, dv_buf *b)

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/json.h"
+
+#include "api/server.h"
+#include "base/err.h"
+
+/* Bounds of a text's JSON before anything is built of it: a value costs many times its text. */
+static int measure(const char *s, size_t n, dv_err *err)
+{
+    size_t depth = 0, values = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        if (quoted) {
+            quoted = s[i] != '"';
+            i += s[i] == '\\';
+            continue;
+        }
+        switch (s[i]) {
+        case '"': quoted = true; break;
+        case '[':
+        case '{':
+            values++;
+            if (++depth > DV_API_MAX_DEPTH)
+                return dv_fail(err, DV_ELIMIT, "the body's JSON is nested more than %d deep", DV_API_MAX_DEPTH);
+            break;
+        case ']':
+        case '}': depth -= depth > 0; break;
+        case ',': values++; break;
+        default: break;
+        }
+        if (values > DV_API_MAX_VALUES)
+            return dv_fail(err, DV_ELIMIT, "the body's JSON has more than %d values", DV_API_MAX_VALUES);
+    }
+    return 0;
+}
+
+int dv__json_parse(const char *text, size_t n, json_t **out, dv_err *err)
+{
+    json_error_t e;
+    *out = NULL;
+    if (n == 0)
+        return dv_fail(err, DV_EFORMAT, "the body is empty: a JSON object is needed");
+    int rc = measure(text, n, err);
+    if (rc != 0)
+        return rc;
+    json_t *v = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    if (v == NULL && json_error_code(&e) == json_error_out_of_memory)
+        return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
+    if (v == NULL)
+        return dv_fail(err, DV_EFORMAT, "the body is not valid JSON: %s at line %d, column %d", e.text, e.line,
+                       e.column);
+    if (json_is_object(v)) {
+        *out = v;
+        return 0;
+    }
+    json_decref(v);
+    return dv_fail(err, DV_EFORMAT, "the body must be a JSON object");
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the API server that need no connection: who may ask, routes, fields, JSON bounds, error bodies, workers. */
+#include "api/gen.h"
+#include "api/guard.h"
+#include "api/json.h"
+#include "api/problem.h"
+#include "api/work.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_host(void **state)
+{
+    static const char *const names[] = {"Drover.Example"};
+    dv_api_options loop = {.host = "127.0.0.1"}, wide = {.host = "0.0.0.0", .hosts = names, .n_hosts = 1};
+    static const char *const good[] = {"localhost", "LOCALHOST:1", "127.0.0.1",   "127.1.2.3:65535",
+                                       "[::1]",     "[::1]:80",    "x.localhost", "localhost:"};
+    static const char *const bad[] = {"",
+                                      ":80",
+                                      "localhost.",
+                                      "localhost.evil",
+                                      "evil",
+                                      "127.0.0.1.evil",
+                                      "127.1",
+                                      "0x7f.0.0.1",
+                                      "[::1",
+                                      "[::1]x",
+                                      "[::1%1]",
+                                      "::1",
+                                      "localhost:8x",
+                                      "localhost:80:80",
+                                      "127.0.0.1@evil",
+                                      "localhost/",
+                                      "\xff",
+                                      "xlocalhost",
+                                      ".localhost",
+                                      "2130706433"};
+    for (size_t i = 0; i < DV_ARRAY_LEN(good); i++)
+        assert_true(dv__guard_host(&loop, good[i]) && dv__guard_host(&wide, good[i]));
+    for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
+        assert_false(dv__guard_host(&loop, bad[i]) || dv__guard_host(&wide, bad[i]));
+    assert_false(dv__guard_host(&loop, NULL));
+    assert_false(dv__guard_host(&loop, "192.168.1.5:8081"));
+    assert_true(dv__guard_host(&wide, "192.168.1.5:8081"));
+    assert_true(dv__guard_host(&wide, "[fe80::1]:8081"));
+    assert_true(dv__guard_host(&wide, "drover.example:1"));
+    assert_false(dv__guard_host(&loop, "drover.example:1"));
+}
+
+static void test_origin(void **state)
+{
+    static const char *const sites[] = {"https://app.example"}, *const any[] = {"*"};
+    dv_api_options none = {0}, one = {.origins = sites, .n_origins = 1}, all = {.origins = any, .n_origins = 1};
+    assert_true(dv__guard_origin(&none, "http://localhost:8081", "localhost:8081"));
+    assert_false(dv__guard_origin(&none, "https://localhost:8081", "localhost:8081"));
+    assert_false(dv__guard_origin(&none, "http://localhost:8082", "localhost:8081"));
+    assert_false(dv__guard_origin(&none, "http://localhost:8081.evil", "localhost:8081"));
+    assert_false(dv__guard_origin(&none, "null", "localhost:8081"));
+    assert_false(dv__guard_origin(&none, "", ""));
+    assert_true(dv__guard_origin(&one, "https://app.example", "localhost"));
+    assert_false(dv__guard_origin(&one, "https://app.example.evil", "localhost"));
+    assert_false(dv__guard_origin(&one, "http://app.example", "localhost"));
+    assert_true(dv__guard_origin(&all, "https://whatever", "localhost"));
+}
+
+static void test_key(void **state)
+{
+    static const char *const keys[] = {"alpha", "beta-key"};
+    dv_api_options open = {0}, locked = {.keys = keys, .n_keys = 2};
+    assert_true(dv__guard_key(&open, NULL, NULL));
+    assert_false(dv__guard_key(&locked, NULL, NULL));
+    assert_true(dv__guard_key(&locked, "Bearer alpha", NULL));
+    assert_true(dv__guard_key(&locked, "bearer  beta-key", NULL));
+    assert_true(dv__guard_key(&locked, NULL, "beta-key"));
+    assert_true(dv__guard_key(&locked, "Basic x", "alpha"));
+    static const char *const bad[] = {"",
+                                      "Bearer",
+                                      "Bearer ",
+                                      "Bearer alph",
+                                      "Bearer alphaalpha",
+                                      "Bearer alpha ",
+                                      "alpha",
+                                      "Bearer Alpha",
+                                      "Bearer alpha,beta-key"};
+    for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
+        assert_false(dv__guard_key(&locked, bad[i], NULL));
+    assert_false(dv__guard_key(&locked, "Bearer nope", "alpha")); /* one that is wrong is not made up for */
+    assert_false(dv__guard_key(&locked, NULL, ""));
+}
+
+static void test_routes(void **state)
+{
+    char allow[64];
+    const char *tail = NULL;
+    assert_non_null(dv__route_find(DV_HTTP_POST, "/v1/chat/completions", allow, &tail));
+    assert_ptr_equal(dv__route_find(DV_HTTP_POST, "/chat/completions", allow, &tail),
+                     dv__route_find(DV_HTTP_POST, "/v1/chat/completions", allow, &tail));
+    assert_ptr_equal(dv__route_find(DV_HTTP_HEAD, "/health", allow, &tail),
+                     dv__route_find(DV_HTTP_GET, "/v1/health", allow, &tail));
+    assert_null(dv__route_find(DV_HTTP_GET, "/v1/chat/completions", allow, &tail));
+    assert_string_equal(allow, "POST");
+    assert_null(dv__route_find(DV_HTTP_DELETE, "/v1/models", allow, &tail));
+    assert_string_equal(allow, "GET, HEAD");
+    assert_non_null(dv__route_find(DV_HTTP_GET, "/v1/models/a/b.gguf", allow, &tail));
+    assert_string_equal(tail, "a/b.gguf");
+    static const char *const none[] = {"",           "/",           "*",
+                                       "/v1",        "/v1/",        "/v1/models/",
+                                       "/models/",   "/v1/chat",    "/v1/chat/completions/",
+                                       "/V1/models", "/v1//models", "/v1/v1/models",
+                                       "/ealth"};
+    for (size_t i = 0; i < DV_ARRAY_LEN(none); i++) {
+        assert_null(dv__route_find(DV_HTTP_GET, none[i], allow, &tail));
+        assert_string_equal(allow, "");
+    }
+}
+
+static json_t *parse(const char *text)
+{
+    dv_err err = {0};
+    json_t *v;
+    assert_int_equal(dv__json_parse(text, strlen(text), &v, &err), 0);
+    return v;
+}
+
+static int read_fields(const char *text, dv__gen *g, dv__call *c, dv_err *err)
+{
+    static const dv__fields *const tables[] = {&dv__fields_gen, &dv__fields_meta};
+    json_t *v = parse(text);
+    *g = (dv__gen){.top_k = 40, .max_tokens = DV__GEN_UNSET};
+    *c = (dv__call){0};
+    *err = (dv_err){0};
+    int rc = dv__fields_read(c, v, NULL, tables, 2, g, err);
+    json_decref(v);
+    return rc;
+}
+
+static void test_fields(void **state)
+{
+    dv__gen g;
+    dv__call c;
+    dv_err err;
+    assert_int_equal(read_fields("{}", &g, &c, &err), 0);
+    assert_int_equal(
+        read_fields(
+            "{\"temperature\":0.5,\"top_k\":7.0,\"seed\":9007199254740992,\"max_tokens\":null,\"stream\":true,\"user\":\"x\"}",
+            &g, &c, &err),
+        0);
+    assert_true(g.sampling.temperature == 0.5f && g.top_k == 7 && g.seed == INT64_C(9007199254740992) && g.stream &&
+                g.max_tokens == DV__GEN_UNSET);
+    static const struct {
+        const char *text, *param;
+    } bad[] = {
+        {"{\"temperature\":-0.001}", "temperature"},
+        {"{\"temperature\":\"0\"}", "temperature"},
+        {"{\"temperature\":1e300}", "temperature"},
+        {"{\"top_k\":1.5}", "top_k"},
+        {"{\"top_k\":-2}", "top_k"},
+        {"{\"top_k\":2147483648}", "top_k"},
+        {"{\"top_k\":9223372036854775807}", "top_k"},
+        {"{\"seed\":9007199254740994}", "seed"},
+        {"{\"seed\":-9223372036854775808}", "seed"},
+        {"{\"seed\":1e308}", "seed"},
+        {"{\"repeat_penalty\":0}", "repeat_penalty"},
+        {"{\"stream\":0}", "stream"},
+        {"{\"n_discard\":-1}", "n_discard"},
+        {"{\"id_slot\":256}", "id_slot"},
+        {"{\"mirostat\":1}", "mirostat"},
+        {"{\"store\":true}", "store"},
+        {"{\"service_tier\":\"fl\"}", "service_tier"},
+        {"{\"metadata\":[]}", "metadata"},
+        {"{\"lora\":[]}", "lora"},
+        {"{\"unknown\":null}", "unknown"},
+        {"{\"\":1}", ""},
+    };
+    for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
+        assert_int_equal(read_fields(bad[i].text, &g, &c, &err), DV_EINVAL);
+        assert_string_equal(c.param, bad[i].param);
+        assert_int_equal(strncmp(err.msg, bad[i].param, strlen(bad[i].param)), 0);
+    }
+}
+
+static void test_json(void **state)
+{
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "{",
+                                      "[]",
+                                      "1",
+                                      "null",
+                                      "{}{}",
+                                      "{\"a\":1,\"a\":1}",
+                                      "{\"a\":\"\\ud800\"}",
+                                      "{\"a\":\"\xff\"}",
+                                      "{'a':1}",
+                                      "{\"a\":01}",
+                                      "{\"a\":1e999}",
+                                      "{\"a\":9223372036854775808}",
+                                      "\xef\xbb\xbf{}",
+                                      "{\"a\":\"\\u0000\"}",
+                                      "{\"a\":\"\n\"}"};
+    json_t *v;
+    for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
+        dv_err err = {0};
+        assert_int_equal(dv__json_parse(bad[i], strlen(bad[i]), &v, &err), DV_EFORMAT);
+        assert_null(v);
+    }
+    for (int depth = 63; depth <= 64; depth++) { /* and the object around it */
+        char text[256] = "{\"a\":";
+        dv_err err = {0};
+        for (int i = 0; i < depth; i++)
+            strcat(text, "[");
+        strcat(text, "\"]]]]\\\"[[[[\"");
+        for (int i = 0; i < depth; i++)
+            strcat(text, "]");
+        strcat(text, "}");
+        assert_int_equal(dv__json_parse(text, strlen(text), &v, &err), depth == 63 ? 0 : DV_ELIMIT);
+        json_decref(v);
+    }
+    size_t n = 2 * (size_t)DV_API_MAX_VALUES + 16;
+    char *many = malloc(n);
+    assert_non_null(many);
+    memset(many, ',', n);
+    dv_err err = {0};
+    assert_int_equal(dv__json_parse(many, n, &v, &err), DV_ELIMIT);
+    free(many);
+}
+
+static void test_problem(void **state)
+{
+    dv__problem p = {.status = 400, .text = "a \"quoted\"\r\nline\x1b", .param = "x[0]"};
+    dv_buf b;
+    json_t *v;
+    for (int shape = 0; shape < DV__SHAPE_N; shape++) {
+        dv_err err = {0};
+        dv_buf_init(&b, 0);
+        assert_int_equal(dv__problem_body(&b, (dv__shape)shape, &p, "id"), 0);
+        assert_null(strchr(b.data, '\n'));
+        assert_int_equal(dv__json_parse(b.data, b.len, &v, &err), 0);
+        const json_t *e = json_object_get(v, "error");
+        assert_string_equal(json_string_value(json_object_get(e, "message")), p.text);
+        assert_string_equal(json_string_value(json_object_get(e, "type")), "invalid_request_error");
+        json_decref(v);
+        dv_buf_fini(&b);
+    }
+    p = (dv__problem){.status = 503, .text = "x"};
+    dv_buf_init(&b, 0);
+    dv__problem_body(&b, DV__SHAPE_ANTHROPIC, &p, "id");
+    assert_non_null(strstr(b.data, "overloaded_error"));
+    dv_buf_clear(&b);
+    p.status = 418; /* one without a row */
+    dv__problem_body(&b, DV__SHAPE_OPENAI, &p, "id");
+    assert_non_null(strstr(b.data, "\"invalid_request_error\",\"param\":null,\"code\":418"));
+    dv_buf_fini(&b);
+}
+
+/* A worker that is held up, so that the queue behind it fills. */
+typedef struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    bool open, entered;
+    int n;
+} gate;
+
+static void pass(void *arg)
+{
+    gate *g = arg;
+    pthread_mutex_lock(&g->lock);
+    g->entered = true;
+    pthread_cond_broadcast(&g->change);
+    while (!g->open)
+        pthread_cond_wait(&g->change, &g->lock);
+    g->n++;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void test_work(void **state)
+{
+    gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
+    dv__work *w = NULL;
+    dv_err err = {0};
+    assert_int_equal(dv__work_open(&w, 1, 3, &err), 0);
+    assert_true(dv__work_idle(w));
+    assert_int_equal(dv__work_add(w, pass, &g), 0);
+    pthread_mutex_lock(&g.lock);
+    while (!g.entered)
+        pthread_cond_wait(&g.change, &g.lock);
+    pthread_mutex_unlock(&g.lock);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(dv__work_add(w, pass, &g), 0);
+    assert_int_equal(dv__work_add(w, pass, &g), DV_EBUSY);
+    assert_false(dv__work_idle(w));
+    pthread_mutex_lock(&g.lock);
+    g.open = true;
+    pthread_cond_broadcast(&g.change);
+    pthread_mutex_unlock(&g.lock);
+    dv__work_close(&w); /* what waits is done first */
+    assert_int_equal(g.n, 4);
+    assert_null(w);
+    dv__work_close(&w);
+    for (uint64_t n = 1; n < 3; n++) {
+        dv_mem_fail_after(n);
+        assert_int_equal(dv__work_open(&w, 2, 3, NULL), DV_ENOMEM);
+        dv_mem_fail_after(0);
+        assert_null(w);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_host),    cmocka_unit_test(test_origin), cmocka_unit_test(test_key),
+        cmocka_unit_test(test_routes),  cmocka_unit_test(test_fields), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_problem), cmocka_unit_test(test_work),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
