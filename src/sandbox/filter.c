@@ -62,9 +62,9 @@ static const char *const deadly[] = {
 #if DV_SANDBOX_EXTENDED
 /* LeakSanitizer's process, and reports. */
 static const char *const sanitizer[] = {
-    "clone",      "wait4",      "waitid", "prctl",     "process_madvise", "readlink", "readlinkat",
-    "open",       "openat",     "dup",    "dup2",      "pipe2",           "stat",     "lstat",
-    "newfstatat", "getdents64", "tgkill", "prlimit64", "mincore",         "getppid",  "ptrace"};
+    "clone",     "wait4",   "waitid",  "prctl", "process_madvise", "readlink",   "readlinkat", "open",       "openat",
+    "dup",       "dup2",    "pipe2",   "stat",  "lstat",           "newfstatat", "getdents",   "getdents64", "tgkill",
+    "prlimit64", "mincore", "getppid", "ptrace"};
 enum { N_SANITIZER = DV_ARRAY_LEN(sanitizer) };
 #else
 static const char *const *const sanitizer = NULL;
@@ -126,19 +126,19 @@ static void add_conditions(filter *f)
         refuse_if(f, SCMP_ACT_ERRNO(EACCES), map[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
     }
     for (size_t i = 0; i < DV_ARRAY_LEN(fcntl_commands); i++)
-        allow_if(f, "fcntl", SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i]));
+        allow_if(f, "fcntl", SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_commands[i], 0));
     /* How much can be read: libevent asks before it does. Nothing else, above all not TIOCSTI. The kernel looks at 32 bits. */
     allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, FIONREAD));
     /* Limits may be asked for, not set. */
-    allow_if(f, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0));
+    allow_if(f, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0, 0));
     /* abort and assert. Signals to others are refused; Landlock does so too. */
-    allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-    refuse_if(f, SCMP_ACT_KILL_PROCESS, "tgkill", SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
+    allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
+    refuse_if(f, SCMP_ACT_KILL_PROCESS, "tgkill", SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
     /* A thread, never a process. clone3 has its arguments in memory, which no filter can look at: after ENOSYS the C library uses clone. */
     allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     refuse_if(f, SCMP_ACT_KILL_PROCESS, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     /* Names of threads and of memory areas. */
-    allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+    allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 }
 
 static void add_rules(filter *f, const dv_sandbox_options *o)

@@ -114,6 +114,27 @@ export const habits = {
         const reply = await once(port, post('/v1/chat/completions', chat(r, { max_tokens: 60, response_format: { type: 'json_object' } })));
         if (!refused(reply)) check(reply.status === 200 || reply.status === 400 || reply.status === 501, 'a constrained answer', reply);
     },
+    async native(port, r) {
+        const [text, has] = r.of([
+            [post('/completion', { prompt: `${r.of(words)} is`, n_predict: r.below(30), n_probs: r.of([0, 3]) }), 'content'],
+            [post('/tokenize', { content: system, with_pieces: r.unit() < 0.5 }), 'tokens'],
+            [post('/detokenize', { tokens: [70, 71, 72] }), 'content'],
+            [post('/apply-template', { messages: chat(r).messages }), 'prompt'],
+            [get('/props'), 'total_slots'],
+            [get('/slots'), '0'],
+        ]);
+        const reply = await once(port, text);
+        if (!refused(reply)) check(reply.status === 200 && has in json(reply), text.slice(0, 20), reply);
+    },
+    async messages(port, r) {
+        const reply = await once(port, post('/v1/messages', { model: 'any', max_tokens: 1 + r.below(20), system, messages: chat(r).messages.slice(-1) }));
+        if (reply.status === 503) return; // in this API's shape
+        check(reply.status === 200 && json(reply).type === 'message', 'a message', reply);
+    },
+    async responses(port, r) {
+        const reply = await once(port, post('/v1/responses', { input: `What is a ${r.of(words)}?`, max_output_tokens: 1 + r.below(20) }));
+        if (!refused(reply)) check(reply.status === 200 && json(reply).object === 'response', 'a response', reply);
+    },
     async embeddings(port, r) {
         const reply = await once(port, post('/v1/embeddings', { input: [r.of(words), r.of(words)], encoding_format: r.of(['float', 'base64']) }));
         if (!refused(reply)) check(reply.status === 200 && json(reply).data.length === 2, 'embeddings', reply);

@@ -486,7 +486,7 @@ static void try_without_seccomp(void)
     char text[DV_SANDBOX_TEXT];
     struct rlimit limit;
     dv_sandbox_options o = options();
-    const struct scmp_arg_cmp get = SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP);
+    const struct scmp_arg_cmp get = SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP, 0);
     take_away(SYS_prctl, EINVAL, &get);
     dv_sandbox_report r = confined();
     seal(&r, &o);
