@@ -265,12 +265,12 @@ void dv__put_response(dv_buf *b, const dv__call *c, const char *status, dv__choi
     dv_buf_addc(b, '}');
 }
 
-static int put_response_event(dv__call *c, dv__choice *ch, const char *name, const char *status)
+static int put_response_event(dv__call *c, dv__choice *ch, const char *name, const char *status, bool over)
 {
     if (begin_event(c, ch->more, name)) {
         dv_buf_adds(&c->out, ",\"response\":");
         dv__put_response(&c->out, c, status, ch);
-        if (strcmp(status, "in_progress") != 0)
+        if (over)
             dv__put_timings(&c->out, dv__run_timing(c));
         end_event(c);
     }
@@ -279,8 +279,8 @@ static int put_response_event(dv__call *c, dv__choice *ch, const char *name, con
 
 static int write_begin(dv__call *c, dv__choice *ch)
 {
-    put_response_event(c, ch, "response.created", "in_progress");
-    return put_response_event(c, ch, "response.in_progress", "in_progress");
+    put_response_event(c, ch, "response.created", "in_progress", false);
+    return put_response_event(c, ch, "response.in_progress", "in_progress", false);
 }
 
 static bool is_cut(const dv__choice *ch) { return ch->reason == DV_STOP_LENGTH || ch->reason == DV_STOP_CONTEXT; }
@@ -339,7 +339,7 @@ static int write_done(dv__call *c)
     if (rc != 0)
         return rc;
     if (c->stream)
-        return put_response_event(c, ch, is_cut(ch) ? "response.incomplete" : "response.completed", status);
+        return put_response_event(c, ch, is_cut(ch) ? "response.incomplete" : "response.completed", status, true);
     dv__put_response(&c->out, c, status, ch);
     return c->out.code;
 }
