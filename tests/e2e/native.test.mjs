@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, frames, user } from './helper.mjs';
+import { Server, frames, model, user } from './helper.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'drover-e2e-'));
 const slots = join(folder, 'slots');
@@ -253,6 +253,57 @@ test('what there is nothing for says so', async () => {
     assert.deepEqual((await server.ask('GET', '/lora-adapters')).json, []);
     is501(await plain.ask('GET', '/slots'));
     is501(await plain.post('/slots/0?action=erase', {}));
+});
+
+/** A copy of the model with further numbers in its head. The head grows by a multiple of the alignment, so that the tensors stay where they are. */
+function withNumbers(path, numbers) {
+    const file = readFileSync(model);
+    const entry = (key, type, value) => {
+        const head = Buffer.alloc(8);
+        head.writeBigUInt64LE(BigInt(key.length));
+        const kind = Buffer.alloc(4);
+        kind.writeUInt32LE(type);
+        return Buffer.concat([head, Buffer.from(key), kind, value]);
+    };
+    const added = Object.entries(numbers).map(([key, n]) => {
+        const value = Buffer.alloc(4);
+        value.writeUInt32LE(n);
+        return entry(key, 4, value);
+    });
+    const filler = (n) => entry('test.filler', 8, Buffer.concat([Buffer.from([n, 0, 0, 0, 0, 0, 0, 0]), Buffer.alloc(n, 'x')]));
+    const short = Buffer.concat([...added, filler(0)]).length;
+    added.push(filler((32 - (short % 32)) % 32));
+    file.writeBigUInt64LE(file.readBigUInt64LE(16) + BigInt(added.length), 16);
+    writeFileSync(path, Buffer.concat([file.subarray(0, 24), ...added, file.subarray(24)]));
+}
+
+test('filling in', async () => {
+    const path = join(folder, 'fim.gguf');
+    const key = (name) => `tokenizer.ggml.fim_${name}_token_id`;
+    withNumbers(path, { [key('pre')]: 1, [key('suf')]: 2, [key('mid')]: 3 });
+    const fim = await Server.start(['-c', '256'], path);
+    const ask = (fields) => fim.post('/infill', { n_predict: 4, temperature: 0, ...fields });
+    const r = await ask({ input_prefix: 'int f() {', input_suffix: '}', prompt: ' return' });
+    assert.equal(r.status, 200, r.text);
+    assert.equal(r.json.prompt, '\u0001int f() { return\u0002}\u0003');
+    const extra = await ask({ input_prefix: 'a', input_suffix: 'b', input_extra: [{ filename: 'x.c', text: 'int x;' }] });
+    assert.equal(extra.json.prompt, '\n\n--- snippet ---\n\nint x;\u0001a\u0002b\u0003');
+    assert.equal((await fim.post('/v1/completions', { prompt: 'a', suffix: 'b', max_tokens: 1 })).status, 200);
+    for (const [fields, param] of [[{ input_suffix: 'b' }, 'input_prefix'], [{ input_prefix: 'a' }, 'input_suffix'], [{ input_prefix: 5, input_suffix: 'b' }, 'input_prefix'],
+        [{ input_prefix: 'a', input_suffix: 'b', input_extra: 5 }, 'input_extra'], [{ input_prefix: 'a', input_suffix: 'b', input_extra: [5] }, 'input_extra'],
+        [{ input_prefix: 'a', input_suffix: 'b', input_extra: [{ filename: 'x' }] }, 'input_extra'], [{ input_prefix: 'a', input_suffix: 'b', prompt: [5] }, 'prompt'],
+        [{ input_prefix: 'a', input_suffix: 'b', input_extra: [{ text: 'x', filename: 5 }] }, 'input_extra']]) {
+        const bad = await ask(fields);
+        assert.deepEqual([bad.status, bad.json.error.param], [400, param], bad.text);
+    }
+    assert.equal((await ask({ input_prefix: 'cat '.repeat(400), input_suffix: 'b' })).json.error.type, 'exceed_context_size_error');
+    assert.equal(await fim.stop(), 0);
+
+    withNumbers(path, { [key('pre')]: 1, [key('suf')]: 2, [key('mid')]: 3, [key('rep')]: 4, [key('sep')]: 5 });
+    const repo = await Server.start(['-c', '256'], path);
+    const files = await repo.post('/infill', { n_predict: 1, input_prefix: 'a', input_suffix: 'b', input_extra: [{ filename: 'x.c', text: 'int x;' }] });
+    assert.equal(files.json.prompt, '\u0004myproject\n\u0005x.c\nint x;\u0005filename\n\u0001a\u0002b\u0003');
+    assert.equal(await repo.stop(), 0);
 });
 
 test('props', async () => {
