@@ -49,7 +49,7 @@ sanitizer=(-Dtests=true -Db_lundef=false --buildtype=debug -Doptimization=1)
 
 asan() {
     build build-asan "${sanitizer[@]}" -Db_sanitize=address,undefined &&
-        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 6 --suite unit --suite fuzz-replay --suite checkasm --suite cli --suite e2e --suite proto
+        UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 run build-asan --timeout-multiplier 6 --suite unit --suite fuzz-replay --suite checkasm --suite cli --suite e2e --suite proto --suite soak
 }
 
 # The long one: ten minutes, or SOAK_SECONDS of them. Not part of a run without arguments.
