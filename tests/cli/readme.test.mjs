@@ -3,10 +3,10 @@
 // program under test as build/drover. A command that starts with make would install packages and build; `instead` says what stands for it.
 // A command that is neither fails its test, so none is left out in silence.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { after } from 'node:test';
 import { drover, folder } from './helper.mjs';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -37,7 +37,19 @@ function last(target) {
     return line;
 }
 
+const servers = [];
+after(() => servers.forEach((server) => server.kill()));
+
+/** A server, until the tests are over. */
+function serve(command) {
+    servers.push(spawn('sh', ['-c', `exec ${command}`], { cwd: place, env, stdio: 'ignore' }));
+    const port = command.match(/--port (\d+)/)[1];
+    assert.match(sh(`curl -s --retry 60 --retry-delay 1 --retry-connrefused http://127.0.0.1:${port}/health`), /ok/);
+}
+
 const instead = [
+    [/^build\/drover engine /, (m) => serve(m.input)],
+    [/^curl .*chat\/completions/, (m) => assert.match(JSON.parse(sh(m.input)).choices[0].message.content, /\w/)],
     [/^make run$/, () => sh(last('run'))], // standard input is empty here: no question, no answer
     [/^(echo .*) \| make run$/, (m) => assert.match(sh(`${m[1]} | (${last('run')})`), /\w+ \(noun\): /)],
     [/^make build$/, () => assert.match(recipe('build'), /tools\/build\.sh 'build'/)], // tests exist, so it was built
