@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// The command line of drover engine; what it serves is tested in tests/e2e.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { drover, fails, folder, model } from './helper.mjs';
+
+const dir = folder();
+
+/** Starts it with these arguments, waits until it listens; {child, log, url}. */
+async function start(args) {
+    const s = { child: spawn(drover, ['engine', '-m', model, '-c', '256', ...args], { stdio: ['ignore', 'pipe', 'pipe'] }), log: '', out: '' };
+    s.closed = new Promise((resolve) => s.child.on('close', (code, signal) => resolve(signal ?? code)));
+    s.child.stdout.on('data', (d) => (s.out += d));
+    await new Promise((resolve, reject) => {
+        s.child.on('close', () => reject(new Error(s.log)));
+        s.child.stderr.on('data', (d) => {
+            s.log += d;
+            if (/listening on \S+\n/.test(s.log)) resolve();
+        });
+    });
+    s.url = s.log.match(/listening on (\S+)\n/)[1];
+    return s;
+}
+
+async function stop(s) {
+    s.child.kill('SIGTERM');
+    assert.equal(await s.closed, 0, s.log);
+    assert.equal(s.out, '');
+}
+
+test('options that contradict each other or make no sense', () => {
+    for (const [args, says] of [
+        [['--no-jinja'], /--no-jinja: chats are always/],
+        [['--slots', '--no-slots'], /contradict/],
+        [['--speculate', '--no-speculate'], /contradict/],
+        [['--chat-template', 'a{{b}}', '--chat-template-file', 'x'], /contradict/],
+        [['--chat-template', 'llama2'], /--chat-template must be the text of a template or 'chatml', not 'llama2'/],
+        [['--seed', '1.5'], /whole/],
+        [['--seed', '-2'], /--seed must be/],
+        [['-n', '-2'], /--n-predict must be/],
+        [['--port', '65536'], /--port must be a whole number from 0 to 65535/],
+        [['-np', '0'], /--parallel must be/],
+        [['-np', '257'], /--parallel must be/],
+        [['-ub', 'x'], /--ubatch-size must be/],
+        [['--queue', '0'], /--queue must be/],
+        [['--log-level', 'loud'], /--log-level must be one of error\|warn\|info\|debug/],
+        [['--lora', 'x'], /unknown option '--lora'/],
+        [['file'], /file/],
+    ])
+        fails(['engine', ...args], 2, says);
+});
+
+test('files that are not what they should be', () => {
+    const keys = join(dir, 'keys'), empty = join(dir, 'empty'), broken = join(dir, 'broken');
+    writeFileSync(keys, '# a comment\ngood-key\nbad key\n');
+    writeFileSync(empty, '# nothing\n\n');
+    writeFileSync(broken, '{% if %}');
+    const line = fails(['engine', '-m', model, '--api-key-file', keys], 1, /API key 2 is not 1 to 512 visible ASCII/);
+    assert.doesNotMatch(line, /bad key|good-key/);
+    fails(['engine', '-m', model, '--api-key-file', empty], 1, /there is no key in it/);
+    fails(['engine', '-m', model, '--api-key-file', join(dir, 'none')], 1, /none/);
+    fails(['engine', '-m', model, '--api-key', ''], 1, /API key 1/);
+    fails(['engine', '-m', model, '--chat-template-file', broken], 1, /chat template: .*1:7/);
+    fails(['engine', '-m', join(dir, 'none')], 1, /none/);
+    fails(['engine', '-m', keys], 1, /keys/);
+});
+
+test('memory that is not there is refused with numbers before anything is loaded', () => {
+    fails(['engine', '-m', model, '--kv-bytes', '4503599627370496', '--port', '0'], 1, /MiB are needed .* available/);
+});
+
+test('an address that cannot be had', async () => {
+    const first = await start(['--port', '0']);
+    fails(['engine', '-m', model, '--port', new URL(first.url).port], 1, /in use/);
+    fails(['engine', '-m', model, '--host', 'no.such.host.invalid', '--port', '0'], 1, /no\.such\.host\.invalid/);
+    await stop(first);
+});
+
+test('a unix socket', async () => {
+    const path = join(dir, 'socket');
+    const s = await start(['--socket', path, '--alias', 'mine', '--log-level', 'error']);
+    assert.equal(s.url, `unix:${path}`);
+    const text = await new Promise((resolve, reject) =>
+        http.get({ socketPath: path, path: '/v1/models', headers: { host: 'whatever.example' } }, (res) => {
+            let t = '';
+            res.on('data', (d) => (t += d)).on('end', () => resolve(t));
+        }).on('error', reject),
+    );
+    assert.equal(JSON.parse(text).data[0].id, 'mine');
+    fails(['engine', '-m', model, '--socket', path], 1, /socket/);
+    await stop(s);
+    assert.equal(existsSync(path), false);
+    assert.doesNotMatch(s.log, /GET/);
+});
+
+test('llama-server\'s options', async () => {
+    const s = await start(['--port', '0', '--host', 'localhost', '-np', '2', '-b', '64', '-ub', '32', '--temp', '0', '--seed', '42', '--jinja', '--offline', '--embedding', '--metrics', '--slots',
+        '--cache-ram', '16', '-n', '5', '--chat-template', 'chatml']);
+    const r = await fetch(s.url + '/v1/chat/completions', { method: 'POST', body: '{"messages":[{"role":"user","content":"define cat"}]}' });
+    assert.equal((await r.json()).usage.completion_tokens, 5);
+    await stop(s);
+});
