@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* POST /v1/embeddings: mean of the last layer over the tokens of a text, of length 1. */
+/* POST /v1/embeddings: mean of the last layer over the tokens of a text, of length 1. /embedding and /embeddings are llama-server's: the same
+ * vectors, each in a list of its own. */
 #include "api/gen.h"
 #include "api/prompt.h"
 #include "api/reply.h"
@@ -12,8 +13,9 @@
 
 typedef struct embed {
     const char *format;
-    const json_t *input;
+    const json_t *input, *content;
     uint32_t dimensions;
+    bool native; /* llama-server's own shape */
     size_t n;
     float **vector; /* [n] in the call's arena */
 } embed;
@@ -24,6 +26,13 @@ static const dv__field rows[] = {
     {"dimensions", DV__FIELD_U32, offsetof(embed, dimensions), 1, 1 << 24, false, NULL},
 };
 static const dv__fields fields = {rows, DV_ARRAY_LEN(rows)};
+
+static const dv__field native_rows[] = {
+    {"content", DV__FIELD_JSON, offsetof(embed, content), 0, 0, false, NULL},
+    {"input", DV__FIELD_JSON, offsetof(embed, input), 0, 0, false, NULL},
+    {"embd_normalize", DV__FIELD_I64, DV__FIELD_NOWHERE, 2, 2, false, NULL}, /* 2: to length 1 */
+};
+static const dv__fields native_fields = {native_rows, DV_ARRAY_LEN(native_rows)};
 
 static int keep_vector(dv__call *c, float *out, const dv_job_event *ev)
 {
@@ -57,10 +66,23 @@ static void put_vector(dv_buf *b, const embed *e, const float *v)
     dv_buf_addc(b, ']');
 }
 
+static int put_native(dv_buf *b, const embed *e)
+{
+    dv_buf_addc(b, '[');
+    for (size_t i = 0; i < e->n; i++) {
+        dv_buf_printf(b, "%s{\"index\":%zu,\"embedding\":[", i > 0 ? "," : "", i);
+        put_vector(b, e, e->vector[i]);
+        dv_buf_adds(b, "]}");
+    }
+    return dv_buf_addc(b, ']');
+}
+
 static int on_done(dv__call *c)
 {
     embed *e = c->state;
     const dv_job_timing *t = dv__run_timing(c);
+    if (e->native)
+        return put_native(&c->out, e);
     dv_buf_adds(&c->out, "{\"object\":\"list\",\"data\":[");
     for (size_t i = 0; i < e->n; i++) {
         dv_buf_printf(&c->out, "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i > 0 ? "," : "", i);
@@ -96,16 +118,24 @@ static int start(dv__call *c, embed *e, const dv__prompts *prompts, dv_err *err)
     return dv__run_start(c, &sink, p, (uint32_t)e->n, err);
 }
 
+/* An embed for a call, which owns it. NULL: out of memory. */
+static embed *embed_new(dv__call *c)
+{
+    embed *e = dv_arena_calloc(&c->arena, 1, sizeof *e);
+    if (e != NULL)
+        e->dimensions = dv_engine_get_info(c->api->engine)->n_embd;
+    c->state = e;
+    return e;
+}
+
 static int post_embeddings(dv__call *c, dv_err *err)
 {
     static const dv__fields *const tables[] = {&fields, &dv__fields_meta};
     uint32_t n_embd = dv_engine_get_info(c->api->engine)->n_embd;
     dv__prompts prompts = {0};
-    embed *e = dv_arena_calloc(&c->arena, 1, sizeof *e);
+    embed *e = embed_new(c);
     if (e == NULL)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
-    e->dimensions = n_embd;
-    c->state = e;
     int rc = dv__fields_read(c, c->body, NULL, tables, DV_ARRAY_LEN(tables), e, err);
     if (rc == 0 && e->dimensions != n_embd)
         rc = dv__param_fail(c, err, "dimensions", "this model's embeddings have %u, which cannot be changed", n_embd);
@@ -114,7 +144,26 @@ static int post_embeddings(dv__call *c, dv_err *err)
     return rc == 0 ? start(c, e, &prompts, err) : rc;
 }
 
+static int post_native(dv__call *c, dv_err *err)
+{
+    static const dv__fields *const tables[] = {&native_fields, &dv__fields_meta};
+    dv__prompts prompts = {0};
+    embed *e = embed_new(c);
+    if (e == NULL)
+        return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
+    e->native = true;
+    int rc = dv__fields_read(c, c->body, NULL, tables, DV_ARRAY_LEN(tables), e, err);
+    if (rc == 0 && e->content != NULL && e->input != NULL)
+        rc = dv__param_fail(c, err, "input", "is another name of content: one of them is enough");
+    if (rc == 0)
+        rc = dv__prompts_read(c, e->input != NULL ? e->input : e->content, e->input != NULL ? "input" : "content", true,
+                              &prompts, err);
+    return rc == 0 ? start(c, e, &prompts, err) : rc;
+}
+
 static const dv__route routes[] = {
     {DV_HTTP_POST, "/v1/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_embeddings},
+    {DV_HTTP_POST, "/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_native},
+    {DV_HTTP_POST, "/embedding", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_native},
 };
 const dv__routes dv__routes_embeddings = {routes, DV_ARRAY_LEN(routes)};

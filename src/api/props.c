@@ -92,7 +92,7 @@ static int post_adapters(dv__call *c, dv_err *err)
 static int post_rerank(dv__call *c, dv_err *err) { return dv_fail(err, DV_EUNSUPPORTED, "reranking is not supported"); }
 
 static const dv__route routes[] = {
-    {DV_HTTP_GET, "/props", 0, DV__SHAPE_OPENAI, get_props},
+    {DV_HTTP_GET, "/props", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, get_props},
     {DV_HTTP_POST, "/props", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, post_props},
     {DV_HTTP_GET, "/lora-adapters", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, get_adapters},
     {DV_HTTP_POST, "/lora-adapters", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, post_adapters},

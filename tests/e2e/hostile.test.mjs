@@ -41,6 +41,7 @@ const requests = [
         logprobs: true, top_logprobs: 1, stream: true, stream_options: { include_usage: true }, response_format: { type: 'text' }, reasoning_effort: 'none', metadata: {} }],
     ['/v1/completions', { prompt: ['a'], max_tokens: 1, echo: true, logprobs: 1, suffix: '', best_of: 1, n: 1, stop: ['x'] }],
     ['/v1/embeddings', { input: ['a'], encoding_format: 'float', dimensions: null }],
+    ['/embedding', { content: ['a'], embd_normalize: 2 }],
     ['/v1/messages', { messages: [{ role: 'user', content: [{ type: 'text', text: 'a', cache_control: { type: 'ephemeral' } }] },
         { role: 'assistant', content: [{ type: 'thinking', thinking: 't', signature: '' }, { type: 'tool_use', id: 'i', name: 'f', input: { a: 'b' } }] },
         { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'i', content: [{ type: 'text', text: 'c' }], is_error: false }] }],

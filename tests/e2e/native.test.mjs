@@ -246,6 +246,19 @@ test('apply-template', async () => {
     await refused({ messages: user('x'), no_such_field: 1 }, 'no_such_field', '/apply-template', {});
 });
 
+test('embeddings in a list each', async () => {
+    const wanted = (await server.post('/v1/embeddings', { input: ['cat', 'dog'] })).json.data.map((d) => d.embedding);
+    for (const path of ['/embedding', '/embeddings']) {
+        const r = await server.post(path, { content: ['cat', 'dog'], embd_normalize: 2 });
+        assert.deepEqual(r.json, wanted.map((v, index) => ({ index, embedding: [v] })));
+    }
+    const one = await server.post('/embedding', { input: 'cat' });
+    assert.deepEqual(one.json, [{ index: 0, embedding: [wanted[0]] }]);
+    for (const content of [undefined, 5, [], '', [null]]) await refused({ content }, 'content', '/embedding', {});
+    await refused({ content: 'a', embd_normalize: 1 }, 'embd_normalize', '/embedding', {});
+    await refused({ content: 'a', input: 'a' }, 'input', '/embedding', {});
+});
+
 test('what there is nothing for says so', async () => {
     const is501 = (r) => assert.deepEqual([r.status, r.json.error.type, r.json.error.code], [501, 'not_supported_error', 501]);
     is501(await server.post('/infill', { input_prefix: 'a', input_suffix: 'b' }));

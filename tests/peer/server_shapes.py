@@ -77,6 +77,9 @@ CASES = [
     case("POST", "/v1/messages/count_tokens", {"messages": CHAT}, ("input_tokens",)),
     case("POST", "/v1/responses", {"input": "apple", "temperature": 0, "max_output_tokens": 100}, ("output/0/content/0/text", "status", "usage/output_tokens")),
     case("POST", "/v1/responses", {"input": "apple", "temperature": 0, "max_output_tokens": 100, "stream": True}, stream=True),
+    case("POST", "/embedding", {"content": "apple"}),
+    case("POST", "/embeddings", {"content": ["apple", "dog"]}),
+    case("POST", "/v1/embeddings", {"input": ["apple", "dog"]}),
     case("GET", "/no/such/path"),
 ]
 
@@ -190,7 +193,7 @@ def main():
     passed = failed = 0
     try:
         with Peer(args.peer) as peer, tempfile.TemporaryDirectory(prefix="drover-") as slots, \
-                peer.server(peer.give(model), "-c", "256", "--slots", "--slot-save-path", peer.inside(peer.work)) as theirs, \
+                peer.server(peer.give(model), "-c", "256", "--slots", "--embeddings", "--pooling", "mean", "--slot-save-path", peer.inside(peer.work)) as theirs, \
                 Drover(args.build, model, "-c", "256", "--slot-save-path", slots) as ours:
             for c in CASES:
                 ask = (c["method"], c["path"], c["body"])
