@@ -146,8 +146,12 @@ static int read_output(dv__call *c, dv__chat *chat, dv_err *err)
     int rc = dv__fields_read(c, v, "output_config", tables, 1, &o, err);
     if (rc != 0)
         return rc;
-    bool any = caps->reasoning_effort || caps->enable_thinking;
-    if (o.effort != NULL && chat->effort == NULL && (any || strcmp(o.effort, "high") != 0)) {
+    bool any = caps->reasoning_effort || caps->enable_thinking,
+         high = o.effort != NULL && strcmp(o.effort, "high") == 0;
+    bool off = chat->effort != NULL && strcmp(chat->effort, "none") == 0;
+    if (o.effort != NULL && off && !high)
+        return dv__param_fail(c, err, "output_config.effort", "does not go with thinking that is disabled");
+    if (o.effort != NULL && !off && (any || !high)) {
         chat->effort = strcmp(o.effort, "max") == 0 ? "xhigh" : o.effort;
         chat->effort_field = "output_config.effort";
     }

@@ -51,7 +51,7 @@ struct dv__call {
     const dv__route *route;
     const char *tail;  /**< what the path has in place of a route's '*'; "" */
     json_t *body;      /**< parsed; NULL for routes without one */
-    dv_arena arena;    /**< what lives as long as the call; handlers only */
+    dv_arena arena;    /**< what lives as long as the call; the handler, then the sink */
     char param[96];    /**< field that an error is about; "" */
     uint32_t n_prompt; /**< of the prompt that an error of size is about */
     void *state;       /**< of the route, dropped with `fini` at the call's end */

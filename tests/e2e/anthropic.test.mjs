@@ -130,6 +130,7 @@ test('output_config', async () => {
     assert.ok(await create({ output_config: { effort: 'high' } }));
     assert.ok(await create({ output_config: { effort: 'low' } }, {}, think));
     await refused({ output_config: { effort: 'low' } }, /^output_config\.effort: /);
+    await refused({ output_config: { effort: 'low' }, thinking: { type: 'disabled' } }, /^output_config\.effort: does not go/);
     await refused({ output_config: { effort: 'much' } }, /^output_config\.effort: /);
     await refused({ output_config: { format: { type: 'xml' } } }, /^output_config\.format\.type: /);
     await refused({ output_config: { format: { type: 'json_schema' } } }, /^output_config\.format\.schema: /);
