@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A request's body up to its fields, and with the first line taken as a Host, an Origin and a key: whatever is refused has a sentence, what is
- * accepted is in its range, and an error's body is JSON again. */
+ * accepted is in its range, and an error's body is JSON again, as are the settings that a reply shows. */
 #include "target.h"
 
 #include "api/gen.h"
 #include "api/guard.h"
 #include "api/json.h"
 #include "api/problem.h"
+#include "api/settings.h"
 
 #include <string.h>
 
@@ -39,6 +40,23 @@ static void check_problem(const dv_err *err, const char *param)
     dv_buf_fini(&b);
 }
 
+static void check_settings(dv__call *c, const dv__gen *g, const json_t *samplers)
+{
+    dv_buf b;
+    json_t *v;
+    dv_err err = {0};
+    dv_buf_init(&b, 0);
+    dv__put_settings(&b, g, NULL);
+    if (b.code == 0) {
+        int rc = dv__json_parse(b.data, b.len, &v, NULL);
+        DV_FUZZ_CHECK(rc == 0 || rc == DV_ENOMEM);
+        json_decref(v);
+    }
+    dv_buf_fini(&b);
+    if (dv__settings_check_samplers(c, samplers, &err) != 0)
+        check_problem(&err, c->param);
+}
+
 static void check_body(const char *text, size_t n)
 {
     static const dv__fields *const tables[] = {&dv__fields_gen, &dv__fields_meta};
@@ -52,6 +70,7 @@ static void check_body(const char *text, size_t n)
     }
     if (dv__fields_read(&c, v, NULL, tables, 2, &g, &err) != 0)
         check_problem(&err, c.param);
+    check_settings(&c, &g, json_object_get(v, "samplers"));
     DV_FUZZ_CHECK(g.sampling.temperature >= 0 && g.sampling.temperature <= 100 && g.top_k >= -1 && g.seed >= -1 &&
                   g.n_probs <= DV_JOB_MAX_TOP);
     json_decref(v);
