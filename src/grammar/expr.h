@@ -115,6 +115,9 @@ size_t dv__ranges_normal(dv__range *r, size_t n);
 /* What is not in the normal ranges r[0..n), into out[n + 1]; the number. Surrogates are in neither. */
 size_t dv__ranges_not(const dv__range *r, size_t n, dv__range *out);
 
+/* product.c: whether some text is in both, or x has any text at all if y is -1. */
+bool dv__x_overlap(dv_grammar_builder *b, dv_gx x, dv_gx y, bool *yes);
+
 /* regex.c: the expression of a regular expression, matched anywhere unless it is anchored, or as a whole. json: of the content of a JSON string
  * whose value matches. */
 dv_gx dv__regex(dv_grammar_builder *b, const char *text, size_t len, bool whole, bool json);

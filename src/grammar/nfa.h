@@ -64,8 +64,6 @@ bool dv__dfa_make(dv__dfa *out, const dv__nfa *a, uint32_t from, uint32_t to, co
 void dv__dfa_free(dv__dfa *d, dv__budget *bud);
 /* product.c: x and y, or x without y, as a part of a; both are expressions without references. */
 bool dv__nfa_product(dv_grammar_builder *b, dv__nfa *a, const dv__expr *x, uint32_t from, uint32_t to);
-/* Whether some text is in both, or x has any text at all if y is -1. */
-bool dv__x_overlap(dv_grammar_builder *b, dv_gx x, dv_gx y, bool *yes);
 
 /* pack.c, compile.c */
 typedef struct dv__rule {
