@@ -104,7 +104,7 @@ static bool keep(dv_grammar_builder *b, const char *s, size_t n, uint32_t *at)
     char *p = dv__vec_push(&b->byte, 1, n, &b->bud);
     if (p != NULL && n > 0)
         memcpy(p, s, n);
-    return p != NULL;
+    return p != NULL || n == 0;
 }
 
 dv_gx dv__x_empty(dv_grammar_builder *b) { return add(b, (dv__expr){.kind = DV__X_EMPTY}); }

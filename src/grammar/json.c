@@ -113,9 +113,11 @@ dv_gx dv__json_list(dv_grammar_builder *b, dv_grammar_space space, const char *o
     dv_gx exit = counted ? dv__x_mark(b, DV__MARK_EXIT) : dv__x_empty(b);
     dv_gx count = counted ? dv__x_mark(b, DV__MARK_COUNT) : dv__x_empty(b);
     dv_gx in = dv__json_space(b, space, false), behind = dv__json_space(b, space, true);
-    dv_gx end = dv_gx_seq(b, (dv_gx[]){exit, dv__x_str(b, close)}, 2);
+    /* The guard stands in front of the white space before the bracket: behind it there would be no way but the bracket. */
+    dv_gx end = dv__x_seq2(b, exit, dv__x_str(b, close)),
+          last = dv_gx_seq(b, (dv_gx[]){exit, in, dv__x_str(b, close)}, 3);
     dv_gx next = dv_gx_seq(b, (dv_gx[]){more, dv__x_str(b, ","), behind, item, count}, 5);
-    dv_gx some = dv_gx_seq(b, (dv_gx[]){more, item, count, dv_gx_repeat(b, next, 0, DV_GRAMMAR_UNBOUNDED), in, end}, 6);
+    dv_gx some = dv_gx_seq(b, (dv_gx[]){more, item, count, dv_gx_repeat(b, next, 0, DV_GRAMMAR_UNBOUNDED), last}, 5);
     dv_gx body =
         dv_gx_seq(b, (dv_gx[]){dv__x_str(b, open), in, min == 1 && !counted ? some : dv__x_alt2(b, end, some)}, 3);
     dv_gx ref = dv__rule_of(b, "list", counted ? DV__RULE_COUNTED : DV__RULE_PLAIN, body);

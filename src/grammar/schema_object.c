@@ -14,6 +14,7 @@ typedef struct object {
     json_t *needed; /* names as keys */
     const json_t *patterns, *names;
     json_t *rest; /* schema of other keys; NULL: there are none */
+    bool closed;  /* the schema says that there are none */
     uint32_t min, max;
     dv__vec cont; /* dv_gx: what follows the k-th property */
     dv__vec pair; /* dv_gx */
@@ -69,11 +70,10 @@ static bool add_needed(object *o, const char *name)
 {
     dv__schema *s = o->s;
     json_t *v = NULL;
-    const json_t *additional = o->rest;
     if (!match_patterns(o, name, &v))
         return json_decref(v), false;
     if (v == NULL)
-        v = additional != NULL ? json_incref((json_t *)additional) : NULL;
+        v = o->rest != NULL ? json_incref(o->rest) : o->closed ? NULL : json_true();
     if (v == NULL) {
         char what[160];
         snprintf(what, sizeof what, "names '%.60s', which additionalProperties does not allow", name);
@@ -108,6 +108,7 @@ static void read_rest(object *o, const json_t *schema)
     json_t *v = json_object_get(schema, "additionalProperties");
     const bool said = v != NULL, closed = json_is_false(json_object_get(schema, "unevaluatedProperties"));
     const bool declared = json_object_size(o->props) > 0 || json_object_size(o->patterns) > 0;
+    o->closed = closed || json_is_false(v);
     if (said)
         o->rest = json_is_false(v) ? NULL : json_incref(v);
     else if (!closed && (!declared || o->min > json_object_size(o->props)))
@@ -292,6 +293,12 @@ static bool make_pairs(object *o)
 
 static bool needs(const object *o, const char *name) { return json_object_get(o->needed, name) != NULL; }
 
+static dv_gx more_extras(const object *o)
+{
+    dv_grammar_builder *b = o->s->b;
+    return dv_gx_repeat(b, dv__x_seq2(b, comma(o->s), o->extra), 0, DV_GRAMMAR_UNBOUNDED);
+}
+
 /* cont[k]: what may follow when the properties before the k-th have had their turn and there was one. Back to front. */
 static bool make_conts(object *o, const char **name)
 {
@@ -303,8 +310,7 @@ static bool make_conts(object *o, const char **name)
         return false;
     cont[n] = dv__x_empty(b);
     if (o->extra >= 0)
-        cont[n] = dv__rule_of(b, "rest", DV__RULE_PLAIN,
-                              dv_gx_repeat(b, dv__x_seq2(b, comma(s), o->extra), 0, DV_GRAMMAR_UNBOUNDED));
+        cont[n] = dv__rule_of(b, "rest", DV__RULE_PLAIN, more_extras(o));
     for (size_t k = n; k-- > 0 && !dv__failed(b);) {
         dv_gx pair = dv__x_seq2(b, comma(s), DV__AT(o->pair, dv_gx, k));
         const bool optional = !needs(o, name[k]);
@@ -313,6 +319,15 @@ static bool make_conts(object *o, const char **name)
             cont[k] = dv__rule_of(b, "more", DV__RULE_PLAIN, cont[k]);
     }
     return !dv__failed(b);
+}
+
+/* Other keys without declared ones in front of them. They are a rule of their own, since that is what remembers keys. */
+static dv_gx first_extra(const object *o)
+{
+    dv_grammar_builder *b = o->s->b;
+    if (o->extra < 0)
+        return dv__x_fail(b);
+    return dv__rule_of(b, "rest", DV__RULE_PLAIN, o->max == 1 ? o->extra : dv__x_seq2(b, o->extra, more_extras(o)));
 }
 
 /* Everything between the braces of an object with declared properties. */
@@ -337,9 +352,7 @@ static dv_gx members(object *o, const char **name)
     dv_gx *p = dv__failed(b) || needed ? NULL : dv__vec_push(&first, sizeof *p, 2, &b->bud);
     if (p != NULL) {
         p[0] = o->min == 0 ? dv__x_empty(b) : dv__x_fail(b);
-        p[1] = o->extra < 0  ? dv__x_fail(b)
-               : o->max == 1 ? o->extra
-                             : dv__x_seq2(b, o->extra, DV__AT(o->cont, dv_gx, n));
+        p[1] = first_extra(o);
     }
     dv_gx x = dv__failed(b) ? -1 : dv_gx_alt(b, first.p, first.n);
     dv__vec_free(&first, sizeof(dv_gx), &b->bud);

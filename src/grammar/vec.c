@@ -23,7 +23,7 @@ void *dv__vec_push(dv__vec *v, size_t elem, size_t k, dv__budget *bud)
         dv_fail(bud->err, DV_ELIMIT, "the grammar is too large");
         return NULL;
     }
-    if (need > v->cap) {
+    if (need > v->cap || v->p == NULL) { /* also for no elements: NULL means failure */
         size_t cap = v->cap + v->cap / 2 + 16;
         cap = cap > need ? cap : need;
         if (!charge(bud, (cap - v->cap) * elem))

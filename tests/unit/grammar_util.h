@@ -22,13 +22,19 @@ static inline int gu_byte_vocab(dv_grammar_vocab **v)
 }
 
 /* Whether p[0..n) is a whole text of the grammar. */
+static inline bool gu_matches_of(dv_grammar_vocab *v, dv_grammar *g, const char *p, size_t n)
+{
+    dv_grammar_state s = {0};
+    bool ok = dv_grammar_state_init(&s, g, v, NULL) == 0 && dv_grammar_state_accept_bytes(&s, p, n, NULL) == 0 &&
+              dv_grammar_state_can_end(&s);
+    dv_grammar_state_fini(&s);
+    return ok;
+}
+
 static inline bool gu_matches(dv_grammar *g, const char *p, size_t n)
 {
     dv_grammar_vocab *v = NULL;
-    dv_grammar_state s = {0};
-    bool ok = gu_byte_vocab(&v) == 0 && dv_grammar_state_init(&s, g, v, NULL) == 0 &&
-              dv_grammar_state_accept_bytes(&s, p, n, NULL) == 0 && dv_grammar_state_can_end(&s);
-    dv_grammar_state_fini(&s);
+    const bool ok = gu_byte_vocab(&v) == 0 && gu_matches_of(v, g, p, n);
     dv_grammar_vocab_unref(&v);
     return ok;
 }

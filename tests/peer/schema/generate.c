@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Random texts of a schema: each line of the input is a schema; the output has for each a line "ok", or "refused" and why, and then the texts,
  * one a line and with the line ends of free white space turned into blanks. A text is a walk over tokens that the mask allows: all alike, but
- * ends of strings, lists and objects are preferred after a while, so that it comes to an end.
+ * after a while the ends of strings, lists and objects are preferred, and the walk tries to say what the schema says, letter by letter, since
+ * nobody finds the text that an unanchored pattern wants by chance.
  *
  * usage: schema_generate [-n TEXTS] [-s SEED] [-m VOCABULARY.gguf] [-w 0|1|2] <schemas */
 #include "base/buf.h"
@@ -47,21 +48,30 @@ static bool is_end(const walker *w, uint32_t id)
     return w->tok != NULL ? dv_tok_is_eog(w->tok, (int32_t)id) : id == 256;
 }
 
-static bool wanted(const walker *w, uint32_t id, int step)
+static bool has_byte(const walker *w, uint32_t id, const char *of)
 {
     char byte;
     const dv_str p = piece(w, id, &byte);
-    if (is_end(w, id))
-        return true;
-    if (step < SOON || p.n == 0)
-        return step < SOON && p.n > 0 && p.p[0] >= 'a' && p.p[0] <= 'z';
-    return strchr("\"]}", p.p[0]) != NULL && p.p[0] != 0 && p.n == 1;
+    return p.n == 1 && p.p[0] != 0 && strchr(of, p.p[0]) != NULL;
+}
+
+/* How much a token is wanted; the most wanted ones are drawn from. */
+static int wanted(const walker *w, uint32_t id, int step, char say)
+{
+    const bool saying = step / 256 % 2 != 0;
+    if (is_end(w, id) || (step >= SOON && has_byte(w, id, "\"")))
+        return 3;
+    if (step >= SOON && has_byte(w, id, saying ? (char[]){say, 0} : "]}"))
+        return 2;
+    return step < SOON && has_byte(w, id, "abcdefghijklmnopqrstuvwxyz");
 }
 
 /* One of the allowed tokens; false if there is none. */
-static bool choose(walker *w, int step, uint32_t *id)
+static bool choose(walker *w, const char *schema, int step, uint32_t *id)
 {
     size_t n = 0, m = 0;
+    int most = 1;
+    const char say = schema[(size_t)step % strlen(schema)];
     for (uint32_t i = 0; i < dv_grammar_vocab_n(w->v); i++)
         if (w->mask[i / 32] >> i % 32 & 1)
             w->ids[n++] = i;
@@ -70,15 +80,20 @@ static bool choose(walker *w, int step, uint32_t *id)
     *id = w->ids[dv_rng_below(&w->rng, n)];
     if (dv_rng_below(&w->rng, step < SOON ? 3 : 100) == 0)
         return true;
-    for (size_t i = 0; i < n; i++)
-        if (wanted(w, w->ids[i], step))
-            w->ids[m++] = w->ids[i];
+    for (size_t i = 0; i < n; i++) {
+        const int want = wanted(w, w->ids[i], step, say);
+        if (want < most)
+            continue;
+        m = want > most ? 0 : m;
+        most = want;
+        w->ids[m++] = w->ids[i];
+    }
     if (m > 0)
         *id = w->ids[dv_rng_below(&w->rng, m)];
     return true;
 }
 
-static int one_text(walker *w, dv_grammar *g, dv_buf *out, dv_err *err)
+static int one_text(walker *w, dv_grammar *g, const char *schema, dv_buf *out, dv_err *err)
 {
     dv_grammar_state s;
     int rc = dv_grammar_state_init(&s, g, w->v, err);
@@ -86,8 +101,9 @@ static int one_text(walker *w, dv_grammar *g, dv_buf *out, dv_err *err)
         uint32_t id = 0;
         char byte;
         rc = dv_grammar_state_mask(&s, w->mask, err);
-        if (rc == 0 && (step > MAX_STEPS || !choose(w, step, &id))) {
-            snprintf(err->msg, sizeof err->msg, step > MAX_STEPS ? "a text that does not end" : "no token is allowed");
+        if (rc == 0 && (step > MAX_STEPS || !choose(w, schema, step, &id))) {
+            snprintf(err->msg, sizeof err->msg, "%s",
+                     step > MAX_STEPS ? "a text that does not end" : "no token is allowed");
             rc = err->code = DV_EINTERNAL;
         }
         if (rc == 0)
@@ -116,7 +132,7 @@ static void one_schema(walker *w, const char *line, int n, dv_grammar_space spac
     for (int i = 0; i < n && g != NULL; i++) {
         dv_buf out;
         dv_buf_init(&out, 0);
-        if (one_text(w, g, &out, &err) != 0)
+        if (one_text(w, g, line, &out, &err) != 0)
             printf("!%s: %s\n", err.msg, dv_buf_str(&out));
         else
             printf("%s\n", dv_buf_str(&out));
