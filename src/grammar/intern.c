@@ -12,18 +12,22 @@ static uint64_t hash_configs(const dv__config *c, size_t n, uint32_t tag)
     return h ^ h >> 32;
 }
 
-static bool grow_slots(dv__vec *slot, size_t n, dv__budget *bud)
+typedef enum grown { GROWN_NOT, GROWN, GROWN_FAILED } grown;
+
+/* Room for one more than n in a table that is at most half full; if it has grown it is empty. A failure leaves it as it was. */
+static grown grow_slots(dv__vec *slot, size_t n, dv__budget *bud)
 {
+    dv__vec bigger = {0};
     const size_t cap = slot->n == 0 ? 64 : slot->n * 2;
     if (2 * (n + 1) <= slot->n)
-        return false;
-    slot->n = 0;
-    void *p = dv__vec_push(slot, sizeof(uint32_t), cap, bud);
-    if (p != NULL)
-        memset(p, 0, cap * sizeof(uint32_t));
-    else
-        slot->n = 0;
-    return true;
+        return GROWN_NOT;
+    void *p = dv__vec_push(&bigger, sizeof(uint32_t), cap, bud);
+    if (p == NULL)
+        return GROWN_FAILED;
+    memset(p, 0, cap * sizeof(uint32_t));
+    dv__vec_free(slot, sizeof(uint32_t), bud);
+    *slot = bigger;
+    return GROWN;
 }
 
 static void put_slot(dv__vec *slot, uint64_t hash, uint32_t index)
@@ -37,13 +41,14 @@ static void put_slot(dv__vec *slot, uint64_t hash, uint32_t index)
 uint32_t dv__store_add(dv__store *s, const dv__config *c, size_t n, uint32_t tag, dv__budget *bud)
 {
     const uint64_t hash = hash_configs(c, n, tag);
-    if (grow_slots(&s->slot, s->item.n, bud))
-        for (uint32_t k = 0; s->slot.n > 0 && k < s->item.n; k++) {
+    const grown g = grow_slots(&s->slot, s->item.n, bud);
+    if (g == GROWN_FAILED)
+        return DV__S_ERROR;
+    if (g == GROWN)
+        for (uint32_t k = 0; k < s->item.n; k++) {
             const dv__item *it = &DV__AT(s->item, dv__item, k);
             put_slot(&s->slot, hash_configs(&DV__AT(s->pool, dv__config, it->at), it->n, it->tag), k);
         }
-    if (s->slot.n == 0)
-        return DV__S_ERROR;
     const size_t mask = s->slot.n - 1;
     for (size_t i = hash & mask; DV__AT(s->slot, uint32_t, i) != 0; i = (i + 1) & mask) {
         const uint32_t k = DV__AT(s->slot, uint32_t, i) - 1;
@@ -76,11 +81,12 @@ static uint64_t hash_key(dv__key k)
 uint32_t dv__key_add(dv__machine *m, uint32_t parent, uint32_t last, bool of_set)
 {
     const dv__key k = {parent, last, of_set};
-    if (grow_slots(&m->key_slot, m->keys.n, &m->bud))
-        for (uint32_t i = 0; m->key_slot.n > 0 && i < m->keys.n; i++)
-            put_slot(&m->key_slot, hash_key(DV__AT(m->keys, dv__key, i)), i);
-    if (m->key_slot.n == 0)
+    const grown g = grow_slots(&m->key_slot, m->keys.n, &m->bud);
+    if (g == GROWN_FAILED)
         return DV__S_ERROR;
+    if (g == GROWN)
+        for (uint32_t i = 0; i < m->keys.n; i++)
+            put_slot(&m->key_slot, hash_key(DV__AT(m->keys, dv__key, i)), i);
     const size_t mask = m->key_slot.n - 1;
     for (size_t i = hash_key(k) & mask; DV__AT(m->key_slot, uint32_t, i) != 0; i = (i + 1) & mask) {
         const uint32_t j = DV__AT(m->key_slot, uint32_t, i) - 1;

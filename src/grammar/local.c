@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_POPS = 1 << 14, ROOM = 1 << 24 };
@@ -87,10 +86,21 @@ static bool walk(maker *k, uint32_t start)
     return true;
 }
 
-static int by_items(const void *a, const void *b)
+/* Tokens in the order of their items, by counting: there are many tokens and few numbers of items. */
+static bool sort_tokens(maker *k, dv__need *out, uint32_t max_items)
 {
-    const dv__need *x = a, *y = b;
-    return x->items != y->items ? (x->items < y->items ? -1 : 1) : x->token < y->token ? -1 : x->token > y->token;
+    const size_t n = k->tokens.n;
+    uint32_t *at = dv__take((size_t)max_items + 2, sizeof *at, &k->m->bud);
+    if (at == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        at[DV__AT(k->tokens, dv__need, i).items + 1]++;
+    for (uint32_t i = 1; i <= max_items; i++)
+        at[i] += at[i - 1];
+    for (size_t i = 0; i < n; i++)
+        out[at[DV__AT(k->tokens, dv__need, i).items]++] = DV__AT(k->tokens, dv__need, i);
+    dv__take_back(at, (size_t)max_items + 2, sizeof *at, &k->m->bud);
+    return true;
 }
 
 /* From the work space into arrays of the right size. */
@@ -101,9 +111,8 @@ static bool settle(maker *k, dv__local *l)
     *l = (dv__local){.whole = k->whole};
     if (k->whole)
         return true;
-    if (n > 1)
-        qsort(k->tokens.p, n, sizeof(dv__need), by_items);
-    l->max_items = n > 0 ? DV__AT(k->tokens, dv__need, n - 1).items : 0;
+    for (size_t i = 0; i < n; i++)
+        l->max_items = DV_MAX(l->max_items, DV__AT(k->tokens, dv__need, i).items);
     if (n > words / 2) {
         if ((l->bits = dv__take(words, sizeof *l->bits, bud)) == NULL)
             return false;
@@ -115,8 +124,9 @@ static bool settle(maker *k, dv__local *l)
     if (n > 0 && (l->bits == NULL || l->max_items > 0)) {
         if ((l->list = dv__take(n, sizeof *l->list, bud)) == NULL)
             return false;
-        memcpy(l->list, k->tokens.p, n * sizeof *l->list);
         l->n_list = n;
+        if (!sort_tokens(k, l->list, l->max_items))
+            return false;
     }
     if (k->pops.n > 0) {
         if ((l->pop = dv__take(k->pops.n, sizeof *l->pop, bud)) == NULL)
