@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/chat.h"
 
+#include "api/constraint.h"
 #include "api/reply.h"
 #include "base/err.h"
 
@@ -123,6 +124,8 @@ int dv__chat_prompt(dv__chat *chat, uint32_t **ids, size_t *n, dv_err *err)
     *n = list.len;
     if (rc == 0)
         rc = dv__gen_finish(c, &chat->gen, text.in_thinking, err);
+    if (rc == 0)
+        rc = dv__constraint_tools(c, &chat->gen, &chat->tools, text.in_thinking, err);
     if (rc == 0)
         rc = open_parsers(chat, text.in_thinking, err);
     dv_ids_fini(&list);

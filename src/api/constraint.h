@@ -12,4 +12,7 @@
  */
 int dv__constraint_compile(dv__call *c, dv__gen *g, bool thinking, dv_err *err);
 
+/** The same for the calls that an answer may have: after dv__constraint_compile, which it does not go with. */
+int dv__constraint_tools(dv__call *c, dv__gen *g, const dv_chattools *tools, bool thinking, dv_err *err);
+
 #endif

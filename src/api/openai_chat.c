@@ -242,9 +242,6 @@ static int check(dv__call *c, dv__chat *chat, dv_err *err)
         chat->gen.logprobs = true;
     chat->keep_thinking = format != NULL && strcmp(format, "none") == 0;
     chat->no_answer_prompt = json_is_false(json_object_get(c->body, "add_generation_prompt"));
-    if (chat->tools.choice != DV_TOOLCHOICE_NONE && chat->tools.list != NULL && dv__gen_is_constrained(&chat->gen) &&
-        chat->tools.choice != DV_TOOLCHOICE_AUTO)
-        return dv__param_fail(c, err, "tool_choice", "contradicts the constraint of the answer");
     return 0;
 }
 

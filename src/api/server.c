@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000 };
+enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000, GRAMMARS = 64 };
 
 /* ---- heads ---- */
 
@@ -306,6 +306,8 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     if (rc == 0)
         rc = open_format(api, err);
     if (rc == 0)
+        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, NULL, err);
+    if (rc == 0)
         rc = dv__work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
     if (rc == 0)
         rc = open_http(api, err);
@@ -322,6 +324,7 @@ void dv_api_close(dv_api **papi)
         return;
     dv__work_close(&api->work);
     dv_http_close(&api->http);
+    dv_grammar_cache_close(&api->grammars);
     dv_chatfmt_close(&api->fmt);
     pthread_mutex_destroy(&api->lock);
     dv_free(api->model);
