@@ -18,6 +18,8 @@ echo "== server"
 python3 "$here/server_shapes.py" --build "$build" || code=1
 echo "== chat templates"
 "$here/templates/run.sh" "$build" || code=1
+echo "== JSON schemas"
+"$here/schema/run.sh" "$build" || code=1
 echo "== server benchmark, self-test"
 python3 "$top/bench/server.py" --self-test --build "$build" || code=1
 exit $code
