@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000, GRAMMARS = 64 };
+enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000, GRAMMARS = 64, GRAMMAR_BYTES = 16 << 20 };
 
 /* ---- heads ---- */
 
@@ -306,7 +306,7 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     if (rc == 0)
         rc = open_format(api, err);
     if (rc == 0)
-        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, NULL, err);
+        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, &(dv_grammar_limits){.max_cache = GRAMMAR_BYTES}, err);
     if (rc == 0)
         rc = dv__work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
     if (rc == 0)

