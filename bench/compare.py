@@ -127,12 +127,16 @@ def ratio(row):
     return ours / theirs if unit == "tokens/s" else theirs / ours
 
 
+def table_line(row):
+    model, test, unit, ours, theirs = row
+    return f"| {model.replace(':', ' ')} | {test} | {unit} | {ours:.2f} | {theirs:.2f} | {ratio(row):.2f}x |"
+
+
 def print_table(rows):
     print("| model | test | unit | drover | llama.cpp | drover is better by |")
     print("| --- | --- | --- | ---: | ---: | ---: |")
     for row in rows:
-        model, test, unit, ours, theirs = row
-        print(f"| {model.replace(':', ' ')} | {test} | {unit} | {ours:.2f} | {theirs:.2f} | {ratio(row):.2f}x |")
+        print(table_line(row))
 
 
 def write_csv(args, rows, version):

@@ -11,7 +11,10 @@ start      from the start of the process to the first 200 of /health, with the f
 memory     anonymous memory once started, and at most while the whole context is filled
 
 llama-server gets as many slots as there are clients and a context that holds them all, and starts with its usual warm-up. drover does not speculate
-unless --speculate is given: models with random weights repeat themselves, which would flatter it."""
+unless --speculate is given: models with random weights repeat themselves, which would flatter it.
+
+Each row is printed to standard error as it stands after every measurement. What was measured until something failed, or until SIGINT or SIGTERM,
+becomes the table and the file all the same; the exit status tells."""
 import argparse
 import http.client
 import json
@@ -29,6 +32,7 @@ import compare  # first: it makes tests/peer known
 from peer import Peer, PeerError, free_port
 
 MODELS = ["llama-3.2-3b:Q4_K_M", "qwen3-0.6b:Q8_0"]
+TESTS = ["decode", "requests", "first", "start", "memory"]
 SELF_TEST = {"only": "tiny-llama:Q8_0", "clients": "1,3", "runs": 1, "prompt": 20, "generate": 8, "prefix": 200, "context": 1024}
 PLAIN_TOKENS = 4000  # ids below this are plain text in every vocabulary here
 START_SECONDS, ANSWER_SECONDS = 300, 3600
@@ -55,7 +59,9 @@ class Engine:
         self.stop()
         raise PeerError(f"{' '.join(self.command)} did not start:\n{self.said()}")
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, *exc):
+        if kind is not None:
+            self.proc.kill()  # nobody waits for its answers
         self.stop()
 
     def said(self):
@@ -63,13 +69,16 @@ class Engine:
         return self.log.read()[-2000:].decode(errors="replace")
 
     def stop(self):
-        if self.proc.poll() is None:
-            self.proc.send_signal(signal.SIGTERM)
-            try:
+        try:
+            if self.proc.poll() is None:
+                self.proc.send_signal(signal.SIGTERM)
                 self.proc.wait(60)
-            except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also when this is interrupted
+            if self.proc.poll() is None:
                 self.proc.kill()
-        self.proc.wait()
+                self.proc.wait()
         self.log.seek(0, os.SEEK_END)
 
     def ask(self, method, path, body):
@@ -131,14 +140,18 @@ def together(engine, prompts, n):
 class Pair:
     """Both servers for one model; what is measured is appended to rows of two lists."""
 
-    def __init__(self, args, peer, model):
+    def __init__(self, args, peer, model, rows):
         self.args, self.peer, self.model = args, peer, model
         self.path = compare.model_file(args, model)
         self.inside = peer.inside(peer.give(self.path))
-        self.rows = {}
+        self.rows = rows
 
     def note(self, test, unit, which, value):
-        self.rows.setdefault((test, unit), ([], []))[which].append(value)
+        key = (self.model, test, unit)
+        pair = self.rows.setdefault(key, ([], []))
+        pair[which].append(value)
+        if all(pair):
+            print(f"{compare.table_line(median_row(key, pair))} so far, of {min(map(len, pair))}", file=sys.stderr, flush=True)
 
     def engine(self, which, slots, context):
         common = ["--host", "127.0.0.1", "-t", str(self.args.threads), "--parallel", str(slots), "-c", str(context)]
@@ -153,9 +166,14 @@ class Pair:
         prompts = [tokens((run, n, i), self.args.prompt) for i in range(n)]
         total = n * self.args.generate
         with self.engine(which, n, n * slot) as e:
+            for test in ("requests", "decode") if "decode" in self.args.tests else ("requests",):  # the first computes the prompts of the second
+                speed = total / together(e, prompts, self.args.generate)
+                if test in self.args.tests:
+                    self.note(f"{test}, {n:2} clients", "tokens/s", which, speed)
+
+    def start(self, which):
+        with self.engine(which, 4, self.args.context) as e:
             self.note("start", "ms", which, 1000 * e.start_seconds)
-            self.note(f"requests, {n:2} clients", "tokens/s", which, total / together(e, prompts, self.args.generate))
-            self.note(f"decode, {n:2} clients", "tokens/s", which, total / together(e, prompts, self.args.generate))
 
     def first_token(self, which, run):
         prefix = tokens((run, "prefix"), self.args.prefix)
@@ -188,17 +206,39 @@ class Pair:
             self.note(f"memory, {self.args.context} tokens", "MiB", which, peak[0] / 2**20)
 
     def measure(self):
+        tests = self.args.tests
         for run in range(self.args.runs):
-            for n in self.args.counts:
-                print(f"{self.model}: run {run + 1} of {self.args.runs}, {n} clients", file=sys.stderr, flush=True)
-                for which in (run % 2, 1 - run % 2):
+            order = (run % 2, 1 - run % 2)
+            for n in self.args.counts if "decode" in tests or "requests" in tests else []:
+                for which in order:
                     self.throughput(which, run, n)
-            for which in (run % 2, 1 - run % 2):
-                self.first_token(which, run)
-        for which in (0, 1):
+            for which in order:
+                if "start" in tests:
+                    self.start(which)
+                if "first" in tests:
+                    self.first_token(which, run)
+        for which in (0, 1) if "memory" in tests else ():
             self.memory(which)
         os.unlink(os.path.join(self.peer.work, os.path.basename(self.path)))
-        return [(self.model, test, unit, statistics.median(a), statistics.median(b)) for (test, unit), (a, b) in self.rows.items()]
+
+
+def median_row(key, pair):
+    return (*key, *(statistics.median(values) for values in pair))
+
+
+def on_signal(number, _):
+    """What is running is stopped by its context managers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def tests_of(text):
+    tests = text.split(",")
+    for test in tests:
+        if test not in TESTS:
+            raise argparse.ArgumentTypeError(f"'{test}' is none of {', '.join(TESTS)}")
+    return tests
 
 
 def main():
@@ -209,6 +249,7 @@ def main():
     ap.add_argument("--models", default=os.environ.get("DV_BENCH_MODELS", os.path.join(compare.TOP, "build-bench")),
                     help="folder with SHAPE-QUANT.gguf; what is missing is written there")
     ap.add_argument("--only", default=",".join(MODELS), help="comma-separated SHAPE:QUANT")
+    ap.add_argument("--tests", type=tests_of, default=TESTS, help=f"comma-separated parts of {','.join(TESTS)}")
     ap.add_argument("--clients", default="1,4,8,16", help="comma-separated numbers of clients")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--runs", type=int, default=5)
@@ -226,20 +267,29 @@ def main():
         folder = tempfile.TemporaryDirectory(prefix="drover-bench-")
         vars(args).update(SELF_TEST, models=folder.name)
     args.counts = [int(n) for n in args.clients.split(",")]
+    rows, version, code = {}, "", 1
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
     try:
         with Peer(args.peer) as peer:
             version = "llama.cpp " + peer.version()
             print(f"{version}; {args.threads} threads; medians of {args.runs} runs in alternation\n", flush=True)
-            rows = [row for model in args.only.split(",") for row in Pair(args, peer, model).measure()]
+            for model in args.only.split(","):
+                Pair(args, peer, model, rows).measure()
+            code = 0
     except (PeerError, OSError, subprocess.CalledProcessError) as e:
         print(f"server.py: {e}", file=sys.stderr)
-        return 1
-    compare.print_table(rows)
-    if args.csv:
-        compare.write_csv(args, rows, version)
+    except SystemExit as e:
+        print("server.py: stopped", file=sys.stderr)
+        code = e.code
+    done = [median_row(key, pair) for key, pair in rows.items() if all(pair)]
+    if done:
+        compare.print_table(done)
+    if args.csv and done:
+        compare.write_csv(args, done, version)
     if folder:
         folder.cleanup()
-    return 0
+    return code
 
 
 if __name__ == "__main__":
