@@ -40,6 +40,8 @@ static const dv__field rows[] = {
     {"stop", DV__FIELD_REFUSED, 0, 0, 0, false, "is called stop_sequences here"},
     {"n_predict", DV__FIELD_REFUSED, 0, 0, 0, false, "is called max_tokens here"},
     {"n_probs", DV__FIELD_REFUSED, 0, 0, 0, false, "this API has no place for log-probabilities"},
+    {"timings_per_token", DV__FIELD_BOOL, NOWHERE, 0, 0, false, "false"},
+    {"return_progress", DV__FIELD_BOOL, NOWHERE, 0, 0, false, "false"},
 };
 
 static const dv__field count_rows[] = {

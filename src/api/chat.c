@@ -251,16 +251,15 @@ static int on_job_event(dv__call *c, uint32_t item, const dv_job_event *ev)
 {
     dv__chat *chat = c->state;
     dv__choice *ch = &chat->choice[ev->index < chat->gen.n ? ev->index : 0];
+    chat->timing = *ev->timing;
     switch (ev->type) {
     case DV_JOB_STARTED:
     case DV_JOB_PROGRESS:
-        if (ev->timing != NULL) {
-            chat->n_cached = ev->timing->n_cached;
-            chat->n_prompt = ev->timing->n_prompt;
-        }
+        chat->n_cached = ev->timing->n_cached;
+        chat->n_prompt = ev->timing->n_prompt;
         if (!c->stream || !chat->gen.progress || chat->writer->progress == NULL)
             return 0;
-        return chat->writer->progress(c, ev->n_done, chat->n_prompt, chat->n_cached);
+        return chat->writer->progress(c, ev);
     case DV_JOB_TOKEN: return on_token(ch, ev);
     case DV_JOB_TEXT: return dv_chatfmt_push(ch->parser, ev->text, ev->len);
     case DV_JOB_CHOICE: return on_choice(ch, ev);
@@ -298,5 +297,7 @@ int dv__chat_start(dv__chat *chat, dv_err *err)
     if (p == NULL)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     *p = dv__gen_job(&chat->gen, ids, n);
+    p->cut = chat->marks;
+    p->n_cut = dv_chatfmt_marks(chat->call->api->fmt, &chat->tools, chat->marks);
     return dv__run_start(chat->call, &sink, p, 1, err);
 }

@@ -31,8 +31,8 @@ typedef struct dv__choice {
 typedef struct dv__chat_writer {
     int (*begin)(dv__call *c, dv__choice *ch);                             /**< before a choice's first event */
     int (*event)(dv__call *c, dv__choice *ch, const dv_chatfmt_event *ev); /**< content, reasoning, calls */
-    int (*progress)(dv__call *c, uint32_t n_done, uint32_t n_prompt, uint32_t n_cached);
-    int (*end)(dv__call *c, dv__choice *ch); /**< reason is known */
+    int (*progress)(dv__call *c, const dv_job_event *ev);                  /**< if it was asked for */
+    int (*end)(dv__call *c, dv__choice *ch);                               /**< reason is known */
     int (*done)(dv__call *c); /**< all choices are complete; also writes the whole body if not streamed */
     void (*broken)(dv__call *c, const char *body);
 } dv__chat_writer;
@@ -50,6 +50,8 @@ struct dv__chat {
     bool keep_thinking, no_answer_prompt;
     bool continue_last; /**< the last message is the beginning of the answer */
     uint32_t n_cached, n_prompt;
+    dv_job_timing timing;                 /**< as of the newest event */
+    uint32_t marks[DV_CHATFMT_MAX_MARKS]; /**< of the job: tokens that divide its text */
     time_t created;
     dv__choice choice[DV_JOB_MAX_CHOICES];
 };

@@ -3,7 +3,6 @@
  * end; there is no [DONE]. */
 #include "api/native.h"
 #include "api/reply.h"
-#include "base/clock.h"
 #include "base/err.h"
 
 #include <math.h>
@@ -65,6 +64,13 @@ static void put_probs(dv_buf *b, dv__native_answer *a)
 
 /* ---- chunks ---- */
 
+static void put_timings(dv_buf *b, const dv__native_answer *a)
+{
+    dv_job_timing t = a->timing;
+    t.n_predicted = a->n_tokens; /* the job's other answers are not meant */
+    dv__put_timings(b, &t);
+}
+
 static void begin_chunk(dv__call *c, size_t i, const char *text, size_t n)
 {
     dv__native *k = c->state;
@@ -77,7 +83,7 @@ static void begin_chunk(dv__call *c, size_t i, const char *text, size_t n)
                   dv_buf_str(&a->tokens), a->slot, a->n_tokens, k->prompts.v[i / k->gen.n].n);
     dv_buf_clear(&a->tokens);
     if (k->gen.timings)
-        dv__put_timings(&c->out, &a->timing);
+        put_timings(&c->out, a);
 }
 
 static int end_chunk(dv__call *c)
@@ -98,12 +104,10 @@ static int put_chunk(dv__call *c, size_t i, const char *text, size_t n)
 static int put_progress(dv__call *c, uint32_t item, const dv_job_event *ev)
 {
     dv__native *k = c->state;
-    uint64_t ms = (dv_clock_ns() - dv_http_begun_ns(c->req)) / 1000000u;
     if (!c->stream || !k->gen.progress)
         return 0;
     begin_chunk(c, (size_t)item * k->gen.n, "", 0);
-    dv_buf_printf(&c->out, ",\"prompt_progress\":{\"total\":%zu,\"cache\":%u,\"processed\":%u,\"time_ms\":%llu}",
-                  k->prompts.v[item].n, ev->timing->n_cached, ev->n_done, (unsigned long long)ms);
+    dv__put_progress(&c->out, c, ev);
     return end_chunk(c);
 }
 
@@ -148,7 +152,7 @@ static int put_facts(dv_buf *b, const dv__call *c, size_t i)
     dv__put_str(b, a->stop_string != NULL ? a->stop_string : "");
     /* The last token was not computed. */
     dv_buf_printf(b, ",\"tokens_cached\":%zu", p->n + a->n_tokens - (a->n_tokens > 0));
-    dv__put_timings(b, &a->timing);
+    put_timings(b, a);
     return rc;
 }
 

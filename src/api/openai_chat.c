@@ -2,7 +2,6 @@
 /* POST /v1/chat/completions: OpenAI's fields and those that llama-server adds. */
 #include "api/chat.h"
 #include "api/reply.h"
-#include "base/clock.h"
 #include "base/err.h"
 
 #include <string.h>
@@ -71,7 +70,17 @@ static void begin_chunk(dv__call *c, const dv__choice *ch)
     dv_buf_printf(&c->out, ",\"choices\":[{\"index\":%u,\"delta\":{", ch->index);
 }
 
-/* timings_per_token: the numbers so far, without those of time, which are not known before the end. */
+/* llama-server's numbers so far: with every chunk if they were asked for, else with a choice's last one if no chunk with the usage follows. */
+static void put_timings_so_far(dv_buf *b, const dv__choice *ch, bool last)
+{
+    const dv__chat *chat = ch->chat;
+    dv_job_timing t = chat->timing;
+    if (!chat->gen.timings && (!last || chat->gen.include_usage))
+        return;
+    t.n_predicted = ch->n_tokens;
+    dv__put_timings(b, &t);
+}
+
 static int end_chunk(dv__call *c, dv__choice *ch, const char *finish)
 {
     const dv__chat *chat = c->state;
@@ -83,10 +92,7 @@ static int end_chunk(dv__call *c, dv__choice *ch, const char *finish)
         dv_buf_adds(&c->out, ",\"finish_reason\":null}]");
     if (chat->gen.include_usage)
         dv_buf_adds(&c->out, ",\"usage\":null");
-    if (chat->gen.timings) {
-        dv_job_timing t = {.n_prompt = chat->n_prompt, .n_cached = chat->n_cached, .n_predicted = ch->n_tokens};
-        dv__put_timings(&c->out, &t);
-    }
+    put_timings_so_far(&c->out, ch, finish != NULL);
     dv_buf_addc(&c->out, '}');
     dv__sse_end(&c->out);
     return c->out.code;
@@ -131,14 +137,13 @@ static int write_event(dv__call *c, dv__choice *ch, const dv_chatfmt_event *ev)
     return end_chunk(c, ch, NULL);
 }
 
-static int write_progress(dv__call *c, uint32_t n_done, uint32_t n_prompt, uint32_t n_cached)
+static int write_progress(dv__call *c, const dv_job_event *ev)
 {
-    uint64_t ms = (dv_clock_ns() - dv_http_begun_ns(c->req)) / 1000000u;
     dv__sse_begin(&c->out);
     put_ids(&c->out, c, "chat.completion.chunk");
-    dv_buf_printf(&c->out,
-                  ",\"choices\":[],\"prompt_progress\":{\"total\":%u,\"cache\":%u,\"processed\":%u,\"time_ms\":%llu}}",
-                  n_prompt, n_cached, n_done, (unsigned long long)ms);
+    dv_buf_adds(&c->out, ",\"choices\":[]");
+    dv__put_progress(&c->out, c, ev);
+    dv_buf_addc(&c->out, '}');
     dv__sse_end(&c->out);
     return c->out.code;
 }

@@ -23,6 +23,8 @@ typedef struct answer {
     logs logs;
     bool begun;
     dv_stop reason;
+    uint32_t n_tokens;    /* sampled */
+    dv_job_timing timing; /* of its job, as of the newest event */
 } answer;
 
 typedef struct completion {
@@ -136,6 +138,20 @@ static void put_choice(dv_buf *b, completion *k, size_t i, const char *text, siz
         dv_buf_adds(b, ",\"finish_reason\":null}");
 }
 
+/* llama-server's numbers so far: with every chunk if they were asked for, else with an answer's last one if no chunk with the usage
+ * follows; the usage of the only answer then too. */
+static void put_numbers(dv_buf *b, const completion *k, const answer *a, bool last)
+{
+    dv_job_timing t = a->timing;
+    t.n_predicted = a->n_tokens;
+    if (k->gen.include_usage)
+        dv_buf_adds(b, ",\"usage\":null");
+    else if (last && k->n_answers == 1)
+        dv__put_usage(b, &t);
+    if (k->gen.timings || (last && !k->gen.include_usage))
+        dv__put_timings(b, &t);
+}
+
 static int put_chunk(dv__call *c, size_t i, const char *text, size_t n, const char *finish)
 {
     completion *k = c->state;
@@ -143,7 +159,23 @@ static int put_chunk(dv__call *c, size_t i, const char *text, size_t n, const ch
     put_ids(&c->out, c);
     dv_buf_adds(&c->out, ",\"choices\":[");
     put_choice(&c->out, k, i, text, n, finish);
-    dv_buf_adds(&c->out, k->gen.include_usage ? "],\"usage\":null}" : "]}");
+    dv_buf_addc(&c->out, ']');
+    put_numbers(&c->out, k, &k->answer[i], finish != NULL);
+    dv_buf_addc(&c->out, '}');
+    dv__sse_end(&c->out);
+    return c->out.code;
+}
+
+static int put_progress(dv__call *c, const dv_job_event *ev)
+{
+    completion *k = c->state;
+    if (!c->stream || !k->gen.progress)
+        return 0;
+    dv__sse_begin(&c->out);
+    put_ids(&c->out, c);
+    dv_buf_adds(&c->out, ",\"choices\":[]");
+    dv__put_progress(&c->out, c, ev);
+    dv_buf_addc(&c->out, '}');
     dv__sse_end(&c->out);
     return c->out.code;
 }
@@ -175,6 +207,7 @@ static int echo_prompt(dv__call *c, size_t prompt, size_t i)
 static int on_token(dv__call *c, answer *a, const dv_job_event *ev)
 {
     completion *k = c->state;
+    a->n_tokens++;
     if (k->n_logprobs < 0 || dv_tok_is_eog(c->api->engine->tok, (int32_t)ev->id))
         return 0;
     add_log(&a->logs, c->api->engine->tok, ev->id, &ev->logprob, ev->top, ev->n_top);
@@ -204,7 +237,10 @@ static int on_event(dv__call *c, uint32_t item, const dv_job_event *ev)
     completion *k = c->state;
     size_t i = (size_t)item * k->gen.n + ev->index;
     int rc;
+    k->answer[i].timing = *ev->timing;
     switch (ev->type) {
+    case DV_JOB_STARTED:
+    case DV_JOB_PROGRESS: return put_progress(c, ev);
     case DV_JOB_PROMPT: return on_prompt_token(c, item, i, ev);
     case DV_JOB_TOKEN: rc = echo_prompt(c, item, i); return rc != 0 ? rc : on_token(c, &k->answer[i], ev);
     case DV_JOB_TEXT: rc = echo_prompt(c, item, i); return rc != 0 ? rc : on_text(c, i, ev->text, ev->len);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/reply.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 /* Log-probabilities of tokens that cannot be drawn: JSON has no infinity. */
@@ -40,6 +42,13 @@ void dv__put_timings(dv_buf *b, const dv_job_timing *t)
     if (t->n_drafted > 0)
         dv_buf_printf(b, ",\"draft_n\":%u,\"draft_n_accepted\":%u", t->n_drafted, t->n_accepted);
     dv_buf_addc(b, '}');
+}
+
+void dv__put_progress(dv_buf *b, const dv__call *c, const dv_job_event *ev)
+{
+    uint64_t ms = (dv_clock_ns() - dv_http_begun_ns(c->req)) / 1000000u;
+    dv_buf_printf(b, ",\"prompt_progress\":{\"total\":%u,\"cache\":%u,\"processed\":%u,\"time_ms\":%llu}",
+                  ev->timing->n_prompt, ev->timing->n_cached, ev->n_done, (unsigned long long)ms);
 }
 
 void dv__put_piece(dv_buf *b, const dv_tok *tok, uint32_t id)

@@ -13,6 +13,8 @@ void dv__put_json(dv_buf *b, const json_t *v);
 void dv__put_usage(dv_buf *b, const dv_job_timing *t);
 /** ,"timings":{...} of llama-server. */
 void dv__put_timings(dv_buf *b, const dv_job_timing *t);
+/** ,"prompt_progress":{...} of llama-server: a STARTED or PROGRESS event. */
+void dv__put_progress(dv_buf *b, const dv__call *c, const dv_job_event *ev);
 /** {"id","token","logprob","bytes"} and, with n_top > 0 or always, "top_logprobs": one token of OpenAI's logprobs. */
 void dv__put_token(dv_buf *b, const dv_tok *tok, const dv_job_event *ev);
 /** A log-probability; one of nothing as a very small number, since JSON has no infinity. */

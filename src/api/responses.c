@@ -41,6 +41,8 @@ static const dv__field create_rows[] = {
     {"max_tokens", DV__FIELD_REFUSED, 0, 0, 0, false, "is called max_output_tokens here"},
     {"n_predict", DV__FIELD_REFUSED, 0, 0, 0, false, "is called max_output_tokens here"},
     {"n_probs", DV__FIELD_REFUSED, 0, 0, 0, false, "log-probabilities are not part of responses"},
+    {"timings_per_token", DV__FIELD_BOOL, NOWHERE, 0, 0, false, "false"},
+    {"return_progress", DV__FIELD_BOOL, NOWHERE, 0, 0, false, "false"},
     {"response_format", DV__FIELD_REFUSED, 0, 0, 0, false, "is called text.format here"},
 };
 

@@ -442,20 +442,42 @@ int dv_chatfmt_push(dv_chatfmt_parser *p, const char *text, size_t n)
     return run(p, false);
 }
 
+/* Whether the parser looks for a marker. */
+static bool is_read(const dv_chatfmt *f, int mark, bool tools)
+{
+    return f->mark[mark] != NULL && (f->kind == DV_CHATFMT_HARMONY || mark <= DV__MARK_UNTHINK || tools);
+}
+
 int dv_chatfmt_push_control(dv_chatfmt_parser *p, const char *text, size_t n)
 {
     if (p->code != 0)
         return p->code;
-    bool harmony = p->f->kind == DV_CHATFMT_HARMONY;
     for (int m = 0; m < DV__MARK_N; m++) {
         const char *mark = p->f->mark[m];
-        if (mark == NULL || strlen(mark) != n || memcmp(mark, text, n) != 0)
+        if (!is_read(p->f, m, p->tools != NULL) || strlen(mark) != n || memcmp(mark, text, n) != 0)
             continue;
-        if (harmony || m <= DV__MARK_UNTHINK || p->tools != NULL)
-            dv_buf_addc(&p->in, (char)(DV__MARK_BYTE + m));
+        dv_buf_addc(&p->in, (char)(DV__MARK_BYTE + m));
         break;
     }
     return run(p, false);
+}
+
+static bool has_tools(const dv_chattools *t)
+{
+    return t != NULL && t->choice != DV_TOOLCHOICE_NONE && json_array_size(t->list) > 0;
+}
+
+size_t dv_chatfmt_marks(const dv_chatfmt *f, const dv_chattools *tools, uint32_t out[DV_CHATFMT_MAX_MARKS])
+{
+    size_t n = 0;
+    _Static_assert((int)DV_CHATFMT_MAX_MARKS == (int)DV__MARK_N, "room for all of them");
+    for (int m = 0; m < DV__MARK_N && f->tok != NULL; m++) {
+        const char *mark = is_read(f, m, has_tools(tools)) ? f->mark[m] : "";
+        int32_t id = mark[0] != 0 ? dv_tok_find(f->tok, mark, strlen(mark)) : -1;
+        if (id >= 0 && dv_tok_is_control(f->tok, id))
+            out[n++] = (uint32_t)id;
+    }
+    return n;
 }
 
 int dv_chatfmt_finish(dv_chatfmt_parser *p)
@@ -480,7 +502,7 @@ int dv_chatfmt_parser_open(dv_chatfmt_parser **out, const dv_chatfmt *f, const d
     p->o.tools = NULL;
     dv_rng_seed(&p->rng, o->seed);
     dv_buf_init(&p->in, 0);
-    if (o->tools != NULL && o->tools->choice != DV_TOOLCHOICE_NONE && json_array_size(o->tools->list) > 0)
+    if (has_tools(o->tools))
         p->tools = json_incref(o->tools->list);
     p->at_start = true;
     p->state = f->kind == DV_CHATFMT_HARMONY         ? DV__IN_HEADER

@@ -69,6 +69,14 @@ int dv_chatfmt_push(dv_chatfmt_parser *p, const char *text, size_t n);
 int dv_chatfmt_push_control(dv_chatfmt_parser *p, const char *text, size_t n);
 /** The end of the answer: what was held is handed out. */
 int dv_chatfmt_finish(dv_chatfmt_parser *p);
+/** At most so many markers of a format are tokens. */
+enum { DV_CHATFMT_MAX_MARKS = 8 };
+/**
+ * The control tokens that dv_chatfmt_push_control makes something of: text does not go across them.
+ * @param tools  as in dv_chatfmt_parser_options
+ * @return       how many are in out
+ */
+size_t dv_chatfmt_marks(const dv_chatfmt *f, const dv_chattools *tools, uint32_t out[DV_CHATFMT_MAX_MARKS]);
 /** Calls begun so far: finish_reason is "tool_calls" if there are any. */
 unsigned dv_chatfmt_n_calls(const dv_chatfmt_parser *p);
 

@@ -30,7 +30,8 @@ void dv_answer_fini(dv_answer *a);
  * @return   0, DV_ENOMEM
  */
 int dv_answer_push(dv_answer *a, uint32_t id, size_t *n);
-/** Nothing comes after this: what was held back is text after all, unless a stop string was or is now complete. */
+/** Nothing comes after this that belongs to the same text: what was held back is text after all, unless a stop string was or is now
+ * complete. Once that is taken the answer may go on with other text. */
 int dv_answer_finish(dv_answer *a, size_t *n);
 /** Forget the first n bytes, after they were handed out. */
 void dv_answer_take(dv_answer *a, size_t n);

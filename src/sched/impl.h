@@ -144,6 +144,8 @@ void dv__seq_fail(dv_sched *s, dv_job *j, int code, const dv_err *err);
 
 /* sample.c: from rows of logits to drawn tokens, in parallel */
 void dv__sample_all(dv_sched *s);
+/** Whether a drawn token ends its sequence. */
+bool dv__sample_is_end(const dv_sched *s, const dv__seq *q, uint32_t id);
 /** The n_top most likely tokens of a row. @return what is to be taken from a logit to get a log-probability */
 double dv__sample_probs(const float *logits, uint32_t n_vocab, uint32_t n_top, dv__drawn *out);
 

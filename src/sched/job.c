@@ -26,6 +26,7 @@ static void job_free(dv_job *j)
     dv_free((void *)(uintptr_t)j->p.stop);
     dv_free((void *)(uintptr_t)j->p.prompt);
     dv_free((void *)(uintptr_t)j->p.sampling.bias);
+    dv_free((void *)(uintptr_t)j->p.cut);
     dv_grammar_unref(&j->p.grammar);
     dv_free(j);
 }
@@ -78,6 +79,7 @@ static int job_new(dv_job **out, dv_sched *s, const dv_job_params *p, dv_err *er
     int rc = copy_stop(j, p);
     j->p.prompt = copy_array(p->prompt, p->n_prompt, sizeof *p->prompt, &rc);
     j->p.sampling.bias = copy_array(p->sampling.bias, p->sampling.n_bias, sizeof *p->sampling.bias, &rc);
+    j->p.cut = copy_array(p->cut, p->n_cut, sizeof *p->cut, &rc);
     if (rc != 0) {
         job_free(j);
         return dv_fail(err, rc, "request: %s", dv_error_text(rc));
@@ -185,6 +187,8 @@ void dv__job_event(dv_job *j, dv_job_event *ev)
 {
     if (j->dead)
         return;
+    if (j->prompt_done_ns != 0)
+        j->timing.predicted_ms = dv__ms_since(j->prompt_done_ns);
     ev->timing = &j->timing;
     if (j->p.on_event(j->p.arg, j, ev) != 0)
         atomic_store_explicit(&j->canceled, true, memory_order_relaxed); /* read by this thread */

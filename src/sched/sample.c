@@ -39,23 +39,49 @@ double dv__sample_probs(const float *logits, uint32_t n_vocab, uint32_t n_top, d
     return log_sum;
 }
 
-static void forbid_ends(const dv_sched *s, float *logits)
+static bool is_set(const uint32_t *mask, uint32_t i) { return (mask[i / 32] >> (i % 32) & 1) != 0; }
+
+/* mask: what a grammar allows, or NULL. A text that is complete ends although no end was wanted: nothing else may follow it. */
+static void forbid_ends(const dv_sched *s, float *logits, const uint32_t *mask)
 {
     const dv_tok *t = s->engine->tok;
-    for (uint32_t i = 0; i < s->engine->info.n_vocab; i++)
+    uint32_t n = s->engine->info.n_vocab;
+    bool other = mask == NULL;
+    for (uint32_t i = 0; i < n && !other; i++)
+        other = is_set(mask, i) && !dv_tok_is_eog(t, (int32_t)i);
+    for (uint32_t i = 0; i < n && other; i++)
         if (dv_tok_is_eog(t, (int32_t)i))
             logits[i] = -INFINITY;
 }
 
+/* Errors: DV_EINTERNAL if the text can neither go on nor end, and those of the grammar. */
 static int apply_grammar(const dv_sched *s, dv__seq *q, float *logits, dv_err *err)
 {
-    uint32_t n_vocab = s->engine->info.n_vocab;
+    uint32_t n_vocab = s->engine->info.n_vocab, n = 0;
     uint32_t *mask = s->masks + q->slot * dv_grammar_mask_words(n_vocab);
     int rc = dv_grammar_state_mask(&q->grammar, mask, err);
-    for (uint32_t i = 0; i < n_vocab && rc == 0; i++)
-        if ((mask[i / 32] >> (i % 32) & 1) == 0)
+    if (rc != 0)
+        return rc;
+    if (q->job->p.ignore_end)
+        forbid_ends(s, logits, mask);
+    for (uint32_t i = 0; i < n_vocab; i++) {
+        if (is_set(mask, i))
+            n++;
+        else
             logits[i] = -INFINITY;
-    return rc;
+    }
+    return n > 0 ? 0 : dv_fail(err, DV_EINTERNAL, "the constraint allows no token here, and no end of the answer");
+}
+
+/* One of the tokens that are left. */
+static int pick(dv__seq *q, const float *logits, uint32_t *id, dv_err *err)
+{
+    dv_err why = {0};
+    int rc = dv_sampler_draw(&q->sampler, logits, id, &why);
+    if (rc == 0)
+        return 0;
+    return dv_fail(err, rc, "%s%s", why.msg,
+                   q->job->p.grammar != NULL ? " among the tokens that the constraint allows (see logit_bias)" : "");
 }
 
 /* What the token was drawn from, in place of the model's own distribution. */
@@ -83,11 +109,11 @@ static int draw(const dv_sched *s, dv__seq *q, uint32_t i, dv_err *err)
     d->logprob = 0;
     if (p->logprobs && !p->post_probs) /* before the logits are changed */
         norm = dv__sample_probs(logits, n_vocab, p->n_top, &probs);
-    if (p->ignore_end)
-        forbid_ends(s, logits);
+    if (p->grammar == NULL && p->ignore_end)
+        forbid_ends(s, logits, NULL);
     if (p->grammar != NULL && (rc = apply_grammar(s, q, logits, err)) != 0)
         return rc;
-    if ((rc = dv_sampler_draw(&q->sampler, logits, &d->id, err)) != 0)
+    if ((rc = pick(q, logits, &d->id, err)) != 0)
         return rc;
     if (p->grammar != NULL && (rc = dv_grammar_state_accept(&q->grammar, (int32_t)d->id, err)) != 0)
         return rc;
@@ -103,11 +129,16 @@ static int draw(const dv_sched *s, dv__seq *q, uint32_t i, dv_err *err)
     return 0;
 }
 
+bool dv__sample_is_end(const dv_sched *s, const dv__seq *q, uint32_t id)
+{
+    return dv_tok_is_eog(s->engine->tok, (int32_t)id) &&
+           (!q->job->p.ignore_end || dv_grammar_state_is_done(&q->grammar));
+}
+
 /* Whether the sequence ends with this token, as far as tokens alone tell: what follows it must not be drawn. */
 static bool ends(const dv_sched *s, const dv__seq *q, uint32_t id, uint32_t n_drawn)
 {
-    return (!q->job->p.ignore_end && dv_tok_is_eog(s->engine->tok, (int32_t)id)) ||
-           q->n_predicted + n_drawn >= q->n_max;
+    return dv__sample_is_end(s, q, id) || q->n_predicted + n_drawn >= q->n_max;
 }
 
 static void sample_part(void *arg, size_t part, size_t n_parts, unsigned thread)

@@ -31,8 +31,9 @@ typedef enum dv_job_event_type {
     DV_JOB_PROGRESS, /**< after a slice of prefill: n_done of n_prompt */
     DV_JOB_PROMPT,   /**< prompt_logprobs only: log-probability of prompt token `at`; not for the first */
     DV_JOB_TOKEN,    /**< a sampled token; an end token too, with `reason` set */
-    DV_JOB_TEXT,     /**< text that is final after a token: whole characters, nothing of a stop string */
-    DV_JOB_CHOICE,   /**< choice `index` is complete, `reason` says why */
+    DV_JOB_TEXT, /**< text that is final after a token, or before one that nothing goes across: whole characters, nothing of a
+                          stop string */
+    DV_JOB_CHOICE, /**< choice `index` is complete, `reason` says why */
     DV_JOB_EMBEDDING,
     DV_JOB_END /**< the last event of every job: code 0, or the failure and its text in err */
 } dv_job_event_type;
@@ -41,7 +42,8 @@ typedef struct dv_job_timing {
     uint32_t n_prompt, n_cached;    /**< tokens of the prompt, and those of them that were not computed for it */
     uint32_t n_predicted;           /**< sampled tokens, of all choices */
     uint32_t n_drafted, n_accepted; /**< by speculation */
-    double queue_ms, prompt_ms, predicted_ms;
+    double queue_ms, prompt_ms;     /**< prompt_ms: 0 until the prompt is computed */
+    double predicted_ms;            /**< since then, up to this event */
 } dv_job_timing;
 
 typedef struct dv_job_event {
@@ -82,7 +84,11 @@ typedef struct dv_job_params {
     bool no_tokens;          /**< prefill only: no token is sampled (max_tokens of 0 as OpenAI means it) */
     const char *const *stop; /**< copied; as in dv_generate_options */
     size_t n_stop;
-    bool ignore_end;      /**< end tokens are never drawn */
+    const uint32_t *
+        cut; /**< [n_cut] tokens that divide the text, copied: what is held back when one is drawn (the beginning of a stop
+                              string, half a character) comes out before its TOKEN event. An end token always does that */
+    size_t n_cut;
+    bool ignore_end;      /**< end tokens are never drawn, but where a grammar allows nothing else */
     bool keep_control;    /**< control tokens are part of the text */
     dv_grammar *grammar;  /**< a reference is taken; NULL: none */
     bool logprobs;        /**< fill logprob in TOKEN events */

@@ -126,28 +126,38 @@ static void job_over_if_all_ended(dv_job *j)
         dv__job_end(j, 0, NULL);
 }
 
+static void hand_out_text(dv__seq *q, size_t n)
+{
+    dv_job_event ev = {.type = DV_JOB_TEXT, .index = q->index, .text = q->answer.text.data, .len = n};
+    if (n == 0)
+        return;
+    dv__job_event(q->job, &ev);
+    dv_answer_take(&q->answer, n);
+}
+
+/* What is held back comes out, since nothing that belongs to it will follow. @return false: out of memory, the job has failed */
+static bool release_text(dv_sched *s, dv__seq *q)
+{
+    size_t n;
+    if (dv_answer_finish(&q->answer, &n) == 0) {
+        hand_out_text(q, n);
+        return true;
+    }
+    dv_err err = {0};
+    dv_fail(&err, DV_ENOMEM, "text: %s", dv_error_text(DV_ENOMEM));
+    dv__seq_fail(s, q->job, err.code, &err);
+    return false;
+}
+
 void dv__seq_finish(dv_sched *s, dv__seq *q, dv_stop reason)
 {
     dv_job *j = q->job;
-    dv_job_event ev = {
-        .type = DV_JOB_CHOICE, .index = q->index, .slot = q->slot, .reason = reason, .stop_string = q->answer.hit};
-    if (reason != DV_STOP_STRING && j->p.kind == DV_JOB_GENERATE) {
-        size_t n;
-        if (dv_answer_finish(&q->answer, &n) != 0) {
-            dv_err err = {0};
-            dv_fail(&err, DV_ENOMEM, "text: %s", dv_error_text(DV_ENOMEM));
-            dv__seq_fail(s, j, err.code, &err);
+    dv_job_event ev = {.type = DV_JOB_CHOICE, .index = q->index, .slot = q->slot, .reason = reason};
+    if (j->p.kind == DV_JOB_GENERATE) {
+        if (reason != DV_STOP_STRING && !release_text(s, q))
             return;
-        }
-        if (n > 0) {
-            dv_job_event text = {.type = DV_JOB_TEXT, .index = q->index, .text = q->answer.text.data, .len = n};
-            dv__job_event(j, &text);
-            dv_answer_take(&q->answer, n);
-        }
-        if (q->answer.hit != NULL) {
-            ev.reason = DV_STOP_STRING;
-            ev.stop_string = q->answer.hit;
-        }
+        ev.reason = q->answer.hit != NULL ? DV_STOP_STRING : reason;
+        ev.stop_string = q->answer.hit;
     }
     dv__job_event(j, &ev);
     dv__seq_end(s, q);
@@ -156,11 +166,12 @@ void dv__seq_finish(dv_sched *s, dv__seq *q, dv_stop reason)
 
 /* --- handing out --- */
 
-static dv_stop reason_after(const dv_sched *s, const dv__seq *q, uint32_t id)
+static bool is_cut(const dv_job_params *p, uint32_t id)
 {
-    if (dv_tok_is_eog(s->engine->tok, (int32_t)id) && !q->job->p.ignore_end)
-        return DV_STOP_END;
-    return DV_STOP_NONE;
+    for (size_t i = 0; i < p->n_cut; i++)
+        if (p->cut[i] == id)
+            return true;
+    return false;
 }
 
 /* Whether the choice has written for longer than it may. n bytes of text are new. */
@@ -179,9 +190,15 @@ static bool is_late(dv__seq *q, size_t n)
 static bool deliver_one(dv_sched *s, dv__seq *q, const dv__drawn *d)
 {
     dv_job *j = q->job;
-    dv_stop reason = reason_after(s, q, d->id);
+    dv_stop reason = dv__sample_is_end(s, q, d->id) ? DV_STOP_END : DV_STOP_NONE;
     j->timing.n_predicted++;
     s->now.n_predicted_tokens++;
+    if ((reason == DV_STOP_END || is_cut(&j->p, d->id)) && !release_text(s, q))
+        return false;
+    if (q->answer.hit != NULL) { /* an unfinished character was the rest of a stop string */
+        dv__seq_finish(s, q, DV_STOP_STRING);
+        return false;
+    }
     dv_job_event ev = {.type = DV_JOB_TOKEN,
                        .index = q->index,
                        .id = d->id,
@@ -204,11 +221,7 @@ static bool deliver_one(dv_sched *s, dv__seq *q, const dv__drawn *d)
         return false;
     }
     bool late = is_late(q, n);
-    if (n > 0) {
-        dv_job_event text = {.type = DV_JOB_TEXT, .index = q->index, .text = q->answer.text.data, .len = n};
-        dv__job_event(j, &text);
-        dv_answer_take(&q->answer, n);
-    }
+    hand_out_text(q, n);
     reason = q->answer.hit != NULL                                       ? DV_STOP_STRING
              : late                                                      ? DV_STOP_LENGTH
              : j->p.max_tokens != 0 && q->n_predicted == j->p.max_tokens ? DV_STOP_LENGTH

@@ -140,7 +140,7 @@ test('fields are honoured or refused by name', async () => {
     for (const [name, value] of [['max_tokens', undefined], ['max_tokens', 0], ['max_tokens', 2 ** 31], ['max_tokens', '5'], ['temperature', 1.1], ['temperature', -1],
         ['top_p', 2], ['top_k', 1e308], ['stop_sequences', 'x'], ['stop_sequences', ['']], ['stop_sequences', [5]], ['stop', 'x'], ['stream', 'yes'], ['container', {}],
         ['inference_geo', 'eu'], ['diagnostics', {}], ['speed', 'fast'], ['service_tier', 'batch'], ['metadata', 5], ['mcp_servers', []], ['n', 2], ['no_such_field', 1],
-        ['tools', {}], ['tool_choice', 'auto'], ['n_predict', 5], ['cache_control', 5], ['n_probs', 1]])
+        ['tools', {}], ['tool_choice', 'auto'], ['n_predict', 5], ['cache_control', 5], ['n_probs', 1], ['timings_per_token', true], ['return_progress', true]])
         await refused({ [name]: value }, new RegExp(`^${name}[:. ]`));
     for (const [fields, says] of [
         [{ messages: undefined }, /messages/], [{ messages: [] }, /messages/], [{ messages: [{ role: 'system', content: 'x' }] }, /messages\[0\]\.role/],

@@ -114,6 +114,19 @@ test('a prompt that is too long', async () => {
     }
 });
 
+test('a constraint that leads into a corner is an error, in a stream too', async () => {
+    const corner = { prompt: 'cat', temperature: 0, grammar: 'root ::= "abc " "7"', logit_bias: [['7', false], [' 7', false]], max_tokens: 20 };
+    for (const path of ['/v1/completions', '/completion']) {
+        is(await server.post(path, corner), 500, 'server_error', /logit_bias/);
+        const r = await server.post(path, { ...corner, stream: true });
+        assert.equal(r.status, 200);
+        const list = r.text.trim().split('\n\n').map((f) => f.replace(/^data: /, ''));
+        assert.match(list.map((f) => JSON.parse(f)).map((o) => o.content ?? o.choices?.[0].text ?? '').join(''), /^abc ?$/);
+        const last = JSON.parse(list.at(-1));
+        assert.deepEqual([last.error.type, last.error.code], ['server_error', 500]);
+    }
+});
+
 test('paths and methods', async () => {
     for (const path of ['/v1/nothing', '/', '/v1/chat/completions/', '//health', '/v2/models', '/v1/chat', '/models/'])
         is(await server.ask('GET', path), 404, 'not_found_error');

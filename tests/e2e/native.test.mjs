@@ -185,6 +185,10 @@ test('streams', async () => {
     assert.deepEqual(Object.keys(progress[0].prompt_progress).sort(), ['cache', 'processed', 'time_ms', 'total']);
     assert.equal(progress.at(-1).prompt_progress.processed, progress[0].prompt_progress.total);
     assert.ok(timed.every((c) => c.timings));
+    for (const c of timed.filter((c) => c.content && !c.stop)) {
+        assert.equal(c.timings.predicted_n, c.tokens_predicted);
+        for (const k of ['prompt_n', 'prompt_ms', 'prompt_per_token_ms', 'prompt_per_second', 'predicted_ms', 'predicted_per_token_ms', 'predicted_per_second']) assert.ok(c.timings[k] > 0, k);
+    }
 
     const many = await stream({ prompt: ['apple', 'dog'], response_fields: ['index', 'content', 'stop'] });
     for (const index of [0, 1]) {

@@ -72,6 +72,39 @@ test('a stream has the order that clients expect', async () => {
     assert.ok(raw.slice(0, -1).every((f) => JSON.parse(f.data).choices.length === 1), 'no usage chunk unless it is asked for');
 });
 
+const timed = ['cache_n', 'predicted_ms', 'predicted_n', 'predicted_per_second', 'predicted_per_token_ms', 'prompt_ms', 'prompt_n', 'prompt_per_second', 'prompt_per_token_ms'];
+function isTimed(t, n) {
+    assert.deepEqual(Object.keys(t).filter((k) => !k.startsWith('draft')).sort(), timed);
+    assert.equal(t.predicted_n, n);
+    for (const k of timed.filter((k) => k !== 'cache_n' && k !== 'predicted_n')) assert.ok(t[k] > 0, `${k} of token ${n} is ${t[k]}`);
+}
+
+test('timings_per_token: the times so far in every chunk; without it in the last', async () => {
+    const more = { ...base, stream: true, max_tokens: 4, ignore_eos: true };
+    const calls = [(f) => client.chat.completions.create({ ...more, messages: user('define cat'), ...f }), (f) => client.completions.create({ ...more, prompt: 'cat', ...f })];
+    for (const call of calls) {
+        const list = (await all(await call({ timings_per_token: true }))).filter((c) => c.choices[0].delta?.role === undefined);
+        list.slice(0, 4).forEach((c, i) => isTimed(c.timings, i + 1));
+        isTimed(list.at(-1).timings, 4);
+        const plain = await all(await call({}));
+        assert.equal(plain.findIndex((c) => c.timings), plain.length - 1);
+        isTimed(plain.at(-1).timings, 4);
+        const usage = await all(await call({ stream_options: { include_usage: true } }));
+        assert.equal(usage.findIndex((c) => c.timings), usage.length - 1);
+        isTimed(usage.at(-1).timings, 4);
+    }
+});
+
+test('return_progress', async () => {
+    const more = { ...base, stream: true, max_tokens: 2, cache_prompt: false, return_progress: true };
+    for (const call of [client.chat.completions.create({ ...more, messages: user('define cat') }), client.completions.create({ ...more, prompt: 'a cat is' })]) {
+        const list = (await all(await call)).filter((c) => c.prompt_progress);
+        assert.ok(list.length >= 2);
+        assert.deepEqual(Object.keys(list[0].prompt_progress).sort(), ['cache', 'processed', 'time_ms', 'total']);
+        assert.equal(list.at(-1).prompt_progress.processed, list[0].prompt_progress.total);
+    }
+});
+
 test('the streaming helper of the client', async () => {
     const stream = client.chat.completions.stream({ ...base, messages: user('define dog'), n: 2, stream_options: { include_usage: true } });
     const deltas = [];

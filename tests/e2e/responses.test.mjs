@@ -127,7 +127,7 @@ test('fields are honoured or refused by name', async () => {
     for (const [name, value] of [['max_output_tokens', 0], ['max_output_tokens', 2 ** 31], ['max_output_tokens', '5'], ['temperature', 2.1], ['top_p', -1], ['truncation', 'auto'],
         ['top_logprobs', 3], ['include', 'x'], ['include', ['message.output_text.logprobs']], ['include', [5]], ['max_tool_calls', 1], ['moderation', {}], ['stop', 'x'],
         ['context_management', []], ['max_tokens', 5], ['response_format', {}], ['service_tier', 'flex'], ['instructions', []], ['no_such_field', 1], ['metadata', 'x'],
-        ['stream', 1], ['tools', {}], ['parallel_tool_calls', 'x'], ['n', 2]])
+        ['stream', 1], ['tools', {}], ['parallel_tool_calls', 'x'], ['n', 2], ['timings_per_token', true], ['return_progress', true]])
         await refused({ [name]: value }, name);
     for (const [fields, param] of [
         [{ reasoning: { effort: 'much' } }, 'reasoning.effort'], [{ reasoning: { effort: 'low' } }, 'reasoning.effort'], [{ reasoning: { summary: 'detailed' } }, 'reasoning.summary'],
