@@ -111,7 +111,7 @@ static void pack_state(const dv__compile *c, dv_grammar *g, const uint32_t *numb
         e.to = number[e.to];
         marked |= (e.mark & (DV__MARK_MORE | DV__MARK_EXIT)) != 0;
         dv__byte_edge *last = counts[0] > p->byte0 ? &g->byte[counts[0] - 1] : NULL;
-        if (last != NULL && last->hi + 1 == e.lo && last->to == e.to && last->mark == e.mark)
+        if (last != NULL && last->hi + 1 == e.lo && last->to == e.to && last->mark == e.mark && !last->lit && !e.lit)
             last->hi = e.hi;
         else
             g->byte[counts[0]++] = e;

@@ -177,6 +177,16 @@ static uint32_t target(maker *m, const uint32_t *list, size_t n, uint8_t *mark)
     return state_of(m, accept);
 }
 
+static bool has_literal(const maker *m, const dv__vec *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        const dv__nedge *x = &DV__AT(m->a->edge, dv__nedge, DV__AT(*list, uint32_t, i) / N_MARK);
+        if (x->lo == x->hi)
+            return true;
+    }
+    return false;
+}
+
 /* Byte edges of the lists; neighbours with the same list are one edge. */
 static bool put_bytes(maker *m)
 {
@@ -187,7 +197,7 @@ static bool put_bytes(maker *m)
             continue;
         while (hi < 256 && m->list[hi].n == l->n && memcmp(m->list[hi].p, l->p, l->n * sizeof(uint32_t)) == 0)
             hi++;
-        dv__byte_edge e = {.lo = (uint8_t)lo, .hi = (uint8_t)(hi - 1)};
+        dv__byte_edge e = {.lo = (uint8_t)lo, .hi = (uint8_t)(hi - 1), .lit = has_literal(m, l)};
         e.to = target(m, l->p, l->n, &e.mark);
         dv__byte_edge *p = e.to == DV__NONE ? NULL : dv__vec_push(&m->out->byte, sizeof e, 1, m->bud);
         if (p == NULL)

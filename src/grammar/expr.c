@@ -198,6 +198,21 @@ dv_gx dv_gx_repeat(dv_grammar_builder *b, dv_gx x, uint32_t min, uint32_t max)
             .kind = DV__X_REPEAT, .at = (uint32_t)x, .min = min, .max = max, .depth = (uint16_t)(depth_of(b, x) + 1)});
 }
 
+/* The markup that may stand in a text; -1 after an error. */
+static int32_t text_markup(dv_grammar_builder *b, const dv_grammar_trigger *trigger, size_t n)
+{
+    dv__term t = {.id = -1, .optional = true, .markup = true};
+    uint32_t at;
+    if (!keep(b, NULL, 0, &t.text_at))
+        return -1;
+    for (size_t i = 0; i < n; i++, t.text_n++) {
+        if (!keep(b, trigger[i].text, trigger[i].n, &at) || !keep(b, "", 1, &at))
+            return -1;
+        t.text_n += (uint32_t)trigger[i].n;
+    }
+    return term_new(b, t);
+}
+
 dv_gx dv_gx_text(dv_grammar_builder *b, const dv_grammar_trigger *trigger, size_t n, bool may_end)
 {
     dv__expr e = {.kind = DV__X_TEXT, .flag = may_end, .at = (uint32_t)b->trigger.n, .n = (uint32_t)n};
@@ -217,6 +232,10 @@ dv_gx dv_gx_text(dv_grammar_builder *b, const dv_grammar_trigger *trigger, size_
         *p = t;
         e.depth = DV_MAX(e.depth, depth_of(b, t.then));
     }
+    const int32_t markup = text_markup(b, trigger, n);
+    if (markup < 0)
+        return -1;
+    e.min = (uint32_t)markup;
     e.depth++;
     return add(b, e);
 }

@@ -17,7 +17,7 @@ typedef enum dv__expr_kind {
     DV__X_REPEAT, /* kid at, min..max times */
     DV__X_REF,    /* rule at */
     DV__X_TERM,   /* token at */
-    DV__X_TEXT,   /* triggers: see text.c */
+    DV__X_TEXT,   /* triggers; min: the term of markup in it. See text.c */
     DV__X_AND,    /* two kids without references: in both */
     DV__X_MINUS,  /* two kids without references: in the first only */
     DV__X_MARK    /* nothing, but marks what is behind or before it: flag is a DV__MARK_ */
@@ -64,6 +64,7 @@ typedef struct dv__term {
     int32_t id;
     bool negated;  /* any token but this one */
     bool optional; /* there is another way if the vocabulary has no such token */
+    bool markup;   /* any markup token that has none of these texts in it, with a NUL behind each */
 } dv__term;
 
 typedef struct dv__trigger_src {

@@ -91,7 +91,7 @@ int dv_grammar_build(dv_grammar **out, dv_grammar_builder *b, dv_gx root, dv_err
 
 /** These bytes, however tokens cut them. */
 dv_gx dv_gx_literal(dv_grammar_builder *b, const char *text, size_t n);
-/** The control token that the vocabulary spells like this, or else (also if there is no such token) the text itself. For
+/** The control or markup token that the vocabulary spells like this, or else (also if there is no such token) the text itself. For
  * markup such as "<tool_call>". */
 dv_gx dv_gx_special(dv_grammar_builder *b, const char *text, size_t n);
 dv_gx dv_gx_seq(dv_grammar_builder *b, const dv_gx *x, size_t n);
@@ -109,12 +109,12 @@ dv_gx dv_gx_regex(dv_grammar_builder *b, const char *text, size_t len);
 typedef struct dv_grammar_trigger {
     const char *text; /**< not empty */
     size_t n;
-    bool special; /**< also the control token of this spelling */
+    bool special; /**< also the control or markup token of this spelling */
     dv_gx then;   /**< what follows the trigger */
 } dv_grammar_trigger;
 
 /**
- * Any bytes up to the first trigger, the trigger, and what follows it.
+ * Any bytes and any markup tokens up to the first trigger, the trigger, and what follows it.
  * @param may_end  the text may also end without a trigger
  * With no triggers may_end must be true: this is any text.
  */
@@ -127,7 +127,11 @@ typedef struct dv_grammar_token {
     const char *p; /**< its bytes; of a special one its spelling */
     size_t n;
     bool special; /**< produced only where a grammar names it */
-    bool end;     /**< ends the generation: allowed where the grammar may end, and nowhere else */
+    bool
+        markup; /**< text that means something to chat templates: produced in free text (dv_gx_text), where a grammar names it, and where
+                       every byte of it is spelled out by the grammar; never as one of the characters that a class or a schema's
+                       string allows */
+    bool end;   /**< ends the generation: allowed where the grammar may end, and nowhere else */
 } dv_grammar_token;
 
 /** @param token  [n] borrowed for the call. A token without bytes is never allowed.

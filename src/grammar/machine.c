@@ -245,14 +245,14 @@ static const dv__byte_edge *find_edge(const dv_grammar *g, uint32_t q, uint8_t b
     return lo < g->state[q + 1].byte0 && g->byte[lo].lo <= byte ? &g->byte[lo] : NULL;
 }
 
-uint32_t dv__machine_step(dv__machine *m, uint32_t set, uint8_t byte)
+uint32_t dv__machine_step(dv__machine *m, uint32_t set, uint8_t byte, bool literal)
 {
     const uint32_t n = dv__set(m, set)->n;
     m->kernel.n = 0;
     for (uint32_t i = 0; i < n; i++) {
         dv__config c = *dv__set_at(m, set, i);
         const dv__byte_edge *e = find_edge(m->g, c.q, byte);
-        if (e == NULL || !pass(&c, e->mark))
+        if (e == NULL || (literal && !e->lit) || !pass(&c, e->mark))
             continue;
         if ((dv__flags(m, c.q) & DV__ST_KEY) && c.key != DV__UNTRACKED) {
             c.key = dv__key_add(m, c.key, byte, false);
@@ -268,7 +268,7 @@ uint32_t dv__machine_step(dv__machine *m, uint32_t set, uint8_t byte)
 
 uint32_t dv__machine_next_slow(dv__machine *m, uint32_t set, uint8_t byte)
 {
-    uint32_t to = dv__machine_step(m, set, byte);
+    uint32_t to = dv__machine_step(m, set, byte, false);
     if (to == DV__S_ERROR)
         return to;
     uint32_t *row = DV__AT(m->next, uint32_t *, set);
@@ -289,7 +289,7 @@ static bool resolve_terms(dv__machine *m)
     for (uint32_t i = 0; i < g->n_term; i++) {
         const dv__term *t = &g->terms[i];
         const char *text = g->term_text + t->text_at;
-        m->term_token[i] = t->id >= 0 ? t->id : dv__vocab_find(m->v, text, t->text_n);
+        m->term_token[i] = t->markup ? -1 : t->id >= 0 ? t->id : dv__vocab_find(m->v, text, t->text_n);
         const bool found = m->term_token[i] >= 0 && (uint32_t)m->term_token[i] < m->v->n;
         /* An ordinary token of this spelling is what the text itself matches already. */
         if (t->optional && (!found || m->v->flag[m->term_token[i]] == 0)) {

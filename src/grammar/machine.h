@@ -112,8 +112,8 @@ bool dv__key_in_bytes(const dv__machine *m, uint32_t set, uint32_t head, const c
 
 /* machine.c */
 int dv__machine_make(dv__machine **out, dv_grammar *g, dv_grammar_vocab *v, dv_err *err);
-/* The set after a byte; DV__S_DEAD, DV__S_ERROR. */
-uint32_t dv__machine_step(dv__machine *m, uint32_t set, uint8_t byte);
+/* The set after a byte; DV__S_DEAD, DV__S_ERROR. literal: only on ways on which the grammar asks for this byte by itself. */
+uint32_t dv__machine_step(dv__machine *m, uint32_t set, uint8_t byte, bool literal);
 uint32_t dv__machine_next_slow(dv__machine *m, uint32_t set, uint8_t byte);
 static inline uint32_t dv__machine_next(dv__machine *m, uint32_t set, uint8_t byte)
 {
@@ -141,6 +141,13 @@ static inline uint8_t dv__flags(const dv__machine *m, uint32_t q) { return m->g-
 
 /* Local masks are made for this depth of calls, and used up to it: so they never promise room that is not there. */
 static inline uint32_t dv__local_depth(const dv__machine *m) { return m->g->limits.max_stack / 2 + 1; }
+
+/* markup.c: whether a token may stand in the free text of a term. */
+bool dv__markup_in_text(const dv__machine *m, const dv__term *t, uint32_t token);
+/* The set after a markup token that the grammar spells out; DV__S_DEAD, DV__S_ERROR. */
+uint32_t dv__markup_token(dv__machine *m, uint32_t set, uint32_t token);
+/* Add the markup tokens that the grammar spells out behind a set. */
+bool dv__markup_mask(dv__machine *m, uint32_t set, uint32_t *out);
 
 /* local.c: the local mask of a state, computed at first use; NULL after an error. */
 const dv__local *dv__machine_local(dv__machine *m, uint32_t q);

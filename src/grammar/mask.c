@@ -101,17 +101,22 @@ static bool add_local(dv__machine *m, dv__config c, uint32_t *out)
 static void add_terms(const dv__machine *m, const dv__config *c, uint32_t *out)
 {
     const dv__pstate *st = &m->g->state[c->q];
+    const dv_grammar_vocab *v = m->v;
     for (uint32_t i = st->term0; i < st[1].term0; i++) {
         const uint32_t what = m->g->term[i].what;
+        const dv__term *t = &m->g->terms[what];
         const int32_t id = m->term_token[what];
-        if (!m->g->terms[what].negated) {
+        if (!t->negated && !t->markup) {
             if (id >= 0)
                 allow(out, (uint32_t)id);
             continue;
         }
-        for (uint32_t k = 0; k < m->v->n_order; k++)
-            if (m->v->order[k] != (uint32_t)id)
-                allow(out, m->v->order[k]);
+        for (uint32_t k = 0; k < v->n_order && t->negated; k++)
+            if (v->order[k] != (uint32_t)id)
+                allow(out, v->order[k]);
+        for (uint32_t k = 0; k < v->n_markup; k++)
+            if (t->negated ? v->markup[k] != (uint32_t)id : dv__markup_in_text(m, t, v->markup[k]))
+                allow(out, v->markup[k]);
     }
 }
 
@@ -119,7 +124,7 @@ static bool make_mask(dv__machine *m, uint32_t set, uint32_t *out)
 {
     const uint32_t n = dv__set(m, set)->n;
     dv__vec rest = {0}; /* configurations without a local mask: walked together */
-    bool ok = true;
+    bool ok = dv__markup_mask(m, set, out);
     for (uint32_t i = 0; ok && i < n; i++) {
         const dv__config c = *dv__set_at(m, set, i);
         const dv__local *l = NULL;
@@ -185,12 +190,29 @@ bool dv__machine_mask(dv__machine *m, uint32_t set, uint32_t *out)
     return true;
 }
 
+/* Whether a token is the one that a grammar names, or one of those. */
+static bool is_term(const dv__machine *m, uint32_t what, uint32_t token)
+{
+    const dv_grammar_vocab *v = m->v;
+    const dv__term *t = &m->g->terms[what];
+    const bool same = m->term_token[what] == (int32_t)token;
+    const uint32_t len = v->at[token + 1] - v->at[token];
+    if (t->markup)
+        return dv__markup_in_text(m, t, token);
+    if (t->negated)
+        return !same && (v->flag[token] & ~DV__TOKEN_MARKUP) == 0 && len > 0 && len <= DV__MAX_TOKEN;
+    return same;
+}
+
 uint32_t dv__machine_token(dv__machine *m, uint32_t set, uint32_t token)
 {
     const dv_grammar_vocab *v = m->v;
     const uint32_t n = dv__set(m, set)->n, len = v->at[token + 1] - v->at[token];
-    uint32_t to = v->flag[token] != 0 || len == 0 || len > DV__MAX_TOKEN ? DV__S_DEAD : set;
-    for (uint32_t i = 0; i < len && to != DV__S_DEAD && to != DV__S_ERROR; i++)
+    const bool markup = (v->flag[token] & DV__TOKEN_MARKUP) != 0;
+    uint32_t to = markup                                                   ? dv__markup_token(m, set, token)
+                  : v->flag[token] != 0 || len == 0 || len > DV__MAX_TOKEN ? DV__S_DEAD
+                                                                           : set;
+    for (uint32_t i = 0; i < len && !markup && to != DV__S_DEAD && to != DV__S_ERROR; i++)
         to = dv__machine_next(m, to, (uint8_t)v->byte[v->at[token] + i]);
     if (to == DV__S_ERROR)
         return to;
@@ -200,9 +222,7 @@ uint32_t dv__machine_token(dv__machine *m, uint32_t set, uint32_t token)
         dv__config c = *dv__set_at(m, set, i);
         const dv__pstate *st = &m->g->state[c.q];
         for (uint32_t e = st->term0; e < st[1].term0; e++) {
-            const uint32_t what = m->g->term[e].what;
-            const bool same = m->term_token[what] == (int32_t)token;
-            if (m->g->terms[what].negated ? same || v->flag[token] != 0 || len == 0 || len > DV__MAX_TOKEN : !same)
+            if (!is_term(m, m->g->term[e].what, token))
                 continue;
             c.q = m->g->term[e].to;
             if (!dv__machine_put(m, c))

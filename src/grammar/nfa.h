@@ -25,6 +25,7 @@ typedef struct dv__nfa {
 /* A byte edge of a deterministic automaton; those of a state are sorted and disjoint. */
 typedef struct dv__byte_edge {
     uint8_t lo, hi, mark;
+    bool lit; /* one byte, which the grammar asks for by itself: not one of a class */
     uint32_t to;
 } dv__byte_edge;
 

@@ -80,6 +80,9 @@ static bool connect(dv_grammar_builder *b, dv__nfa *a, const dv__expr *x, const 
             continue;
         if (!add_edges(b, a, m, then, s) || (x->flag && !dv__nfa_eps(a, m->node[s], to, 0, &b->bud)))
             return false;
+        const dv__nedge any = {.kind = DV__E_TERM, .what = x->min, .to = m->node[0]};
+        if (!dv__nfa_edge(a, m->node[s], any, &b->bud))
+            return false;
         for (uint32_t i = 0; i < x->n; i++) {
             const int32_t term = DV__AT(b->trigger, dv__trigger_src, x->at + i).term;
             dv__nedge e = {.kind = DV__E_TERM, .what = (uint32_t)term, .to = then[i]};

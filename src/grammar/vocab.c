@@ -67,12 +67,25 @@ static void fill(dv_grammar_vocab *v)
 static int build_trie(dv_grammar_vocab *v, dv_err *err)
 {
     qsort_r(v->order, v->n_order, sizeof *v->order, by_bytes, v);
+    qsort_r(v->markup, v->n_markup, sizeof *v->markup, by_bytes, v);
     v->n_node = count_nodes(v);
     v->node = dv_alloc_array(DV_MEM_GRAMMAR, (size_t)v->n_node + 1, sizeof *v->node);
     if (v->node == NULL)
         return dv_fail(err, DV_ENOMEM, "out of memory for the trie of %u tokens", (unsigned)v->n);
     fill(v);
     return 0;
+}
+
+/* A token that is text. */
+static void take_text(dv_grammar_vocab *v, uint32_t id, uint32_t len, bool markup)
+{
+    if (markup) {
+        v->flag[id] = DV__TOKEN_MARKUP;
+        v->markup[v->n_markup++] = id;
+    } else {
+        v->order[v->n_order++] = id;
+    }
+    v->max_len = DV_MAX(v->max_len, len);
 }
 
 static int take_tokens(dv_grammar_vocab *v, const dv_grammar_token *token, size_t n, dv_err *err)
@@ -88,7 +101,8 @@ static int take_tokens(dv_grammar_vocab *v, const dv_grammar_token *token, size_
     v->order = dv_alloc_array(DV_MEM_GRAMMAR, n, sizeof *v->order);
     v->end = dv_alloc_array(DV_MEM_GRAMMAR, n, sizeof *v->end);
     v->special = dv_alloc_array(DV_MEM_GRAMMAR, n, sizeof *v->special);
-    if (!v->byte || !v->at || !v->flag || !v->order || !v->end || !v->special)
+    v->markup = dv_alloc_array(DV_MEM_GRAMMAR, n, sizeof *v->markup);
+    if (!v->byte || !v->at || !v->flag || !v->order || !v->end || !v->special || !v->markup)
         return dv_fail(err, DV_ENOMEM, "out of memory for %zu tokens", n);
     uint32_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -101,10 +115,8 @@ static int take_tokens(dv_grammar_vocab *v, const dv_grammar_token *token, size_
             v->end[v->n_end++] = i;
         else if (token[i].special)
             v->special[v->n_special++] = i;
-        else if (token[i].n > 0 && token[i].n <= DV__MAX_TOKEN) {
-            v->order[v->n_order++] = i;
-            v->max_len = DV_MAX(v->max_len, (uint32_t)token[i].n);
-        }
+        else if (token[i].n > 0 && token[i].n <= DV__MAX_TOKEN)
+            take_text(v, i, (uint32_t)token[i].n, token[i].markup);
     }
     v->at[n] = at;
     return v->n_end > 0 ? 0 : dv_fail(err, DV_EINVAL, "the vocabulary has no token that ends a generation");
@@ -143,6 +155,7 @@ int dv_grammar_vocab_from_tok(dv_grammar_vocab **out, const dv_tok *t, dv_err *e
         token[i] = (dv_grammar_token){.p = piece.p,
                                       .n = type == DV_TOK_UNUSED ? 0 : piece.n,
                                       .special = dv_tok_is_control(t, id),
+                                      .markup = dv_tok_is_markup(t, id),
                                       .end = dv_tok_is_eog(t, id)};
     }
     int rc = dv_grammar_vocab_open(out, token, n, err);
@@ -171,6 +184,7 @@ void dv_grammar_vocab_unref(dv_grammar_vocab **pv)
     dv_free(v->flag);
     dv_free(v->end);
     dv_free(v->special);
+    dv_free(v->markup);
     dv_free(v);
 }
 

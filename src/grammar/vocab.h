@@ -22,19 +22,25 @@ struct dv_grammar_vocab {
     uint32_t n; /* tokens */
     uint32_t n_node;
     dv__trie_node *node; /* [n_node + 1] */
-    uint32_t *order;     /* ids of tokens with bytes that are not special, sorted by their bytes */
+    uint32_t *order;     /* ids of tokens with bytes that are not special nor markup, sorted by their bytes */
     uint32_t n_order;
+    uint32_t *markup; /* the same of markup tokens */
+    uint32_t n_markup;
     uint32_t *at; /* [n + 1] bytes of a token */
     char *byte;
     uint8_t *flag;        /* [n] */
     uint32_t *end, n_end; /* ids of tokens that end a generation */
     uint32_t *special, n_special;
-    uint32_t max_len; /* longest token in the trie */
+    uint32_t max_len; /* longest token in the trie, or of markup */
 };
 
-enum { DV__TOKEN_SPECIAL = 1u << 0, DV__TOKEN_END = 1u << 1 };
+enum {
+    DV__TOKEN_SPECIAL = 1u << 0,
+    DV__TOKEN_END = 1u << 1,
+    DV__TOKEN_MARKUP = 1u << 2 /* and neither of the others */
+};
 
-/* The special token of this spelling, or else the ordinary one; -1: none. */
+/* The special or markup token of this spelling, or else the ordinary one; -1: none. */
 int32_t dv__vocab_find(const dv_grammar_vocab *v, const char *p, size_t n);
 
 #endif

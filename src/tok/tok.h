@@ -129,6 +129,8 @@ bool dv_tok_adds_eos(const dv_tok *t);
 dv_tok_type dv_tok_type_of(const dv_tok *t, int32_t id);
 /** Control or unknown: what decoding leaves out. */
 bool dv_tok_is_control(const dv_tok *t, int32_t id);
+/** Whether a token is text to decoding and yet markup of chat templates, such as a user-defined "<tool_call>" or "<|channel|>". */
+bool dv_tok_is_markup(const dv_tok *t, int32_t id);
 /** Whether generation ends with this token: EOS, EOT, EOM and the well-known end tokens. */
 bool dv_tok_is_eog(const dv_tok *t, int32_t id);
 /** Id of the token that the file spells like this (byte-level spelling, U+2581 for a space); -1 if there is none. */

@@ -286,6 +286,11 @@ dv_tok_type dv_tok_type_of(const dv_tok *t, int32_t id)
     return valid(t, id) ? (dv_tok_type)t->type[id] : (dv_tok_type)0;
 }
 
+bool dv_tok_is_markup(const dv_tok *t, int32_t id)
+{
+    return valid(t, id) && t->type[id] == DV_TOK_USER && (t->flag[id] & DV__TOK_GUARDED) != 0;
+}
+
 bool dv_tok_is_control(const dv_tok *t, int32_t id)
 {
     return valid(t, id) && (t->type[id] == DV_TOK_CONTROL || t->type[id] == DV_TOK_UNKNOWN);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { GW_BYTES = 256, GW_N = GW_BYTES + 12, GW_WORDS = (GW_N + 31) / 32, GW_STEPS = 24 };
+enum { GW_BYTES = 256, GW_N = GW_BYTES + 14, GW_WORDS = (GW_N + 31) / 32, GW_STEPS = 24 };
 
 static const dv_grammar_limits gw_limits = {.max_source = 1 << 15,
                                             .max_memory = 4 << 20,
@@ -32,6 +32,8 @@ static inline int gw_vocab(dv_grammar_vocab **v, dv_err *err)
     }
     for (int i = 0; i < 10; i++)
         token[GW_BYTES + i] = (dv_grammar_token){.p = longer[i], .n = strlen(longer[i])};
+    token[GW_N - 4] = (dv_grammar_token){.p = "<m>", .n = 3, .markup = true};
+    token[GW_N - 3] = (dv_grammar_token){.p = "{\"a", .n = 3, .markup = true};
     token[GW_N - 2] = (dv_grammar_token){.p = "<t>", .n = 3, .special = true};
     token[GW_N - 1] = (dv_grammar_token){.p = "<e>", .n = 3, .special = true, .end = true};
     return dv_grammar_vocab_open(v, token, GW_N, err);

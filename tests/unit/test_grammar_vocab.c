@@ -91,6 +91,7 @@ static void walk(model *m, dv_grammar *g, uint64_t seed, size_t every)
         assert_true(k > 0);
         const int32_t id = ids[dv_rng_below(&rng, k)];
         assert_true(!dv_tok_is_control(m->tok, id) || dv_tok_is_eog(m->tok, id));
+        assert_false(dv_tok_is_markup(m->tok, id));
         assert_int_equal(dv_grammar_state_accept(&s, id, NULL), 0);
     }
     dv_grammar_state_fini(&s);
