@@ -15,7 +15,10 @@
 
 enum {
     DV__GUESSED_ROWS = 8, /* rows of a step up to which guesses are added: more are no longer nearly free */
-    DV__PROMPT_ROWS = 16  /* rows of logits made at a time for prompt_logprobs */
+    DV__PROMPT_ROWS = 16, /* rows of logits made at a time for prompt_logprobs */
+    DV__PARALLEL_MAX = 256,
+    DV__PARKED = 16, /* sequences without a slot, at most */
+    DV__SEQ_MAX = DV__PARALLEL_MAX + DV__PARKED
 };
 
 /* A sampled token, before it is handed out. */
@@ -43,10 +46,12 @@ struct dv_job {
     uint64_t submitted_ns, started_ns, prompt_done_ns;
 };
 
-/* A slot and the sequence in it: one choice of a job. */
+/* A sequence, one choice of a job, and its slot. The slots 0 to parallel - 1 run; a higher number is a place for one whose reader is slow
+ * while somebody else has its slot. */
 typedef struct dv__seq {
     dv_job *job; /* NULL: the slot is free, and tokens and n_tok are those of its last sequence */
     uint32_t index, slot;
+    bool still;     /* has no part in the step at hand: paused, or without a slot */
     uint64_t order; /* of admission: the youngest gives way */
     dv_kv_seq kv;
     uint32_t n_kv;    /* positions computed */
@@ -93,7 +98,8 @@ struct dv_sched {
     struct dv__command *command; /* a slot command that waits */
     /* Of the scheduler's thread. */
     dv_job *queue; /* sorted: priority, then id */
-    dv__seq *seq;  /* [parallel] */
+    dv__seq *seq;  /* [n_seq] in no order; each has a slot of its own, below n_seq */
+    uint32_t n_seq;
     uint64_t next_order;
     dv__prefix prefix;
     dv__snapshot *snapshot;
@@ -101,7 +107,7 @@ struct dv_sched {
     float *logits; /* [max_rows][n_vocab] */
     uint32_t max_rows;
     uint32_t *rows;      /* [max_rows] */
-    uint32_t *masks;     /* [parallel][mask words] */
+    uint32_t *masks;     /* [n_seq][mask words] */
     float *hidden;       /* [n_embd] */
     dv__seq **batch_seq; /* [parallel] sequences of the step at hand */
     uint32_t n_batch_seq, n_batch;
@@ -149,11 +155,17 @@ bool dv__sample_is_end(const dv_sched *s, const dv__seq *q, uint32_t id);
 /** The n_top most likely tokens of a row. @return what is to be taken from a logit to get a log-probability */
 double dv__sample_probs(const float *logits, uint32_t n_vocab, uint32_t n_top, dv__drawn *out);
 
-/* step.c */
+/* admit.c */
 /** New jobs into the queue. */
 void dv__take_inbox(dv_sched *s);
 /** End the jobs that are marked. */
 void dv__drop_canceled(dv_sched *s);
+/** Slots for those that waited longest. */
+void dv__admit(dv_sched *s);
+bool dv__is_paused(const dv_job *j);
+bool dv__has_slot(const dv_sched *s, const dv__seq *q);
+
+/* step.c */
 /** One step. @return false if there was nothing to do */
 bool dv__step(dv_sched *s);
 

@@ -27,7 +27,7 @@ static int fill(dv_sched_plan *plan, const dv_gguf *g, const dv_engine_options *
             (dv_sched_plan){.weights = dv_gguf_file_bytes(g), .limit = dv_mem_limit(), .available = dv_mem_available()};
         plan->kv = kv_bytes + so->cache_bytes;
         plan->scratch = dv_forward_bytes(m, eo->threads != 0 ? eo->threads : dv_cpu_cores(), eo->batch, (uint32_t)ctx);
-        plan->logits = (parallel * 2 + DV__GUESSED_ROWS) * hp->n_vocab *
+        plan->logits = (parallel * 2 + DV__PARKED + DV__GUESSED_ROWS) * hp->n_vocab *
                        sizeof(float); /* rows, and a sampler's weights for each sequence */
         plan->vocab = (uint64_t)hp->n_vocab * BYTES_PER_TOKEN_OF_VOCAB;
         plan->anonymous = plan->kv + plan->scratch + plan->logits + plan->vocab + OVERHEAD;

@@ -58,7 +58,7 @@ static void forbid_ends(const dv_sched *s, float *logits, const uint32_t *mask)
 static int apply_grammar(const dv_sched *s, dv__seq *q, float *logits, dv_err *err)
 {
     uint32_t n_vocab = s->engine->info.n_vocab, n = 0;
-    uint32_t *mask = s->masks + q->slot * dv_grammar_mask_words(n_vocab);
+    uint32_t *mask = s->masks + (size_t)(q - s->seq) * dv_grammar_mask_words(n_vocab);
     int rc = dv_grammar_state_mask(&q->grammar, mask, err);
     if (rc != 0)
         return rc;

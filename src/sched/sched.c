@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
-enum { PARALLEL_DEFAULT = 4, PARALLEL_MAX = 256, QUEUE_DEFAULT = 64, QUEUE_MAX = 65536, SLICE_DEFAULT = 64 };
+enum { PARALLEL_DEFAULT = 4, QUEUE_DEFAULT = 64, QUEUE_MAX = 65536, SLICE_DEFAULT = 64 };
 static const uint64_t cache_dir_default = UINT64_C(4) << 30;
 
 void dv__publish(dv_sched *s)
@@ -17,13 +17,15 @@ void dv__publish(dv_sched *s)
     dv_sched_stats *now = &s->now;
     now->n_running = 0;
     pthread_mutex_lock(&s->mutex);
-    for (uint32_t i = 0; i < s->o.parallel; i++) {
+    for (uint32_t i = 0; i < s->n_seq; i++) {
         const dv__seq *q = &s->seq[i];
-        dv_slot_info *info = &s->slot_info[i];
+        now->n_running += q->job != NULL;
+        if (!dv__has_slot(s, q))
+            continue;
+        dv_slot_info *info = &s->slot_info[q->slot];
         *info = (dv_slot_info){.n_tokens = q->n_tok, .speculative = !s->o.no_speculation};
         if (q->job == NULL)
             continue;
-        now->n_running++;
         info->job = q->job->id;
         info->n_prompt = q->n_prompt;
         info->n_prompt_done = DV_MIN(q->n_kv, q->n_prompt);
@@ -85,7 +87,7 @@ static void cancel_all(dv_sched *s)
     dv__take_inbox(s);
     for (dv_job *j = s->queue; j != NULL; j = j->next)
         atomic_store(&j->canceled, true);
-    for (uint32_t i = 0; i < s->o.parallel; i++)
+    for (uint32_t i = 0; i < s->n_seq; i++)
         if (s->seq[i].job != NULL)
             atomic_store(&s->seq[i].job->canceled, true);
     dv__drop_canceled(s);
@@ -119,8 +121,8 @@ static int check_options(dv_sched_options *o, const dv_engine *e, dv_err *err)
     o->cache_dir_bytes = o->cache_dir_bytes != 0 ? o->cache_dir_bytes : cache_dir_default;
     if (e->model == NULL)
         return dv_fail(err, DV_EINVAL, "the engine was opened for its vocabulary only");
-    if (o->parallel > PARALLEL_MAX)
-        return dv_fail(err, DV_EINVAL, "parallel: %u is not between 1 and %d", o->parallel, PARALLEL_MAX);
+    if (o->parallel > DV__PARALLEL_MAX)
+        return dv_fail(err, DV_EINVAL, "parallel: %u is not between 1 and %d", o->parallel, DV__PARALLEL_MAX);
     if (o->queue > QUEUE_MAX)
         return dv_fail(err, DV_EINVAL, "queue: %u is not between 1 and %d", o->queue, QUEUE_MAX);
     /* Every sequence has a row in each step. */
@@ -149,17 +151,18 @@ static int alloc_work(dv_sched *s, dv_err *err)
     const dv_engine_info *info = &s->engine->info;
     s->max_rows = DV_MAX(s->o.parallel + DV__GUESSED_ROWS, (uint32_t)DV__PROMPT_ROWS);
     s->max_rows = DV_MIN(s->max_rows, s->engine->forward->max_tok);
-    s->seq = dv_calloc(DV_MEM_SESSION, s->o.parallel, sizeof *s->seq);
+    s->n_seq = s->o.parallel + DV__PARKED;
+    s->seq = dv_calloc(DV_MEM_SESSION, s->n_seq, sizeof *s->seq);
     s->slot_info = dv_calloc(DV_MEM_SESSION, s->o.parallel, sizeof *s->slot_info);
     s->batch_seq = dv_calloc(DV_MEM_SESSION, s->o.parallel, sizeof(dv__seq *));
     s->rows = dv_calloc(DV_MEM_SESSION, s->max_rows, sizeof *s->rows);
     s->logits = dv_alloc_array(DV_MEM_SCRATCH, (size_t)s->max_rows * info->n_vocab, sizeof *s->logits);
-    s->masks = dv_calloc(DV_MEM_SCRATCH, s->o.parallel * dv_grammar_mask_words(info->n_vocab), sizeof *s->masks);
+    s->masks = dv_calloc(DV_MEM_SCRATCH, s->n_seq * dv_grammar_mask_words(info->n_vocab), sizeof *s->masks);
     s->hidden = dv_calloc(DV_MEM_SCRATCH, info->n_embd, sizeof *s->hidden);
     if (s->seq == NULL || s->slot_info == NULL || s->batch_seq == NULL || s->rows == NULL || s->logits == NULL ||
         s->masks == NULL || s->hidden == NULL)
         return dv_fail(err, DV_ENOMEM, "scheduler: no memory for %u sequences", s->o.parallel);
-    for (uint32_t i = 0; i < s->o.parallel; i++)
+    for (uint32_t i = 0; i < s->n_seq; i++)
         s->seq[i].slot = i;
     return 0;
 }
@@ -220,7 +223,7 @@ void dv_sched_close(dv_sched **ps)
         pthread_join(s->thread, NULL);
     }
     dv__snapshot_close(&s->snapshot, true);
-    for (uint32_t i = 0; i < s->o.parallel && s->seq != NULL; i++) {
+    for (uint32_t i = 0; i < s->n_seq && s->seq != NULL; i++) {
         dv_free(s->seq[i].tokens);
         dv_answer_fini(&s->seq[i].answer);
     }

@@ -115,7 +115,8 @@ typedef struct dv_job_params {
 int dv_sched_submit(dv_sched *s, const dv_job_params *p, dv_job **out, dv_err *err);
 /** Ask for the end: the job's END event comes within one step, with DV_ECANCELED. Any thread, any number of times. */
 void dv_job_cancel(dv_job *job);
-/** (Not after dv_sched_close, like everything but dv_job_unref.) No further step for this job until it is resumed: its reader is slow. It keeps its pages. Any thread. */
+/** (Not after dv_sched_close, like everything but dv_job_unref.) No further step for this job until it is resumed: its reader is slow. What
+ * it holds, slot and pages, goes to others that wait for it; the tokens are the same. Any thread. */
 void dv_job_pause(dv_job *job);
 void dv_job_resume(dv_job *job);
 dv_job *dv_job_ref(dv_job *job);

@@ -114,7 +114,7 @@ void dv__seq_evict(dv_sched *s, dv__seq *q)
 /* Every sequence of a job but `except` is ended; the job gets its last event. */
 void dv__seq_fail(dv_sched *s, dv_job *j, int code, const dv_err *err)
 {
-    for (uint32_t i = 0; i < s->o.parallel; i++)
+    for (uint32_t i = 0; i < s->n_seq; i++)
         if (s->seq[i].job == j)
             dv__seq_end(s, &s->seq[i]);
     dv__job_end(j, code, err);

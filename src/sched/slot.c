@@ -10,7 +10,9 @@ static const uint8_t no_key[16];
 
 static int idle_slot(dv_sched *s, dv__command *c, dv__seq **q)
 {
-    *q = &s->seq[c->slot];
+    *q = s->seq;
+    while ((*q)->slot != c->slot)
+        ++*q;
     return (*q)->job == NULL ? 0 : dv_fail(&c->err, DV_EBUSY, "slot %u is running", c->slot);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One step: admit, build a batch, compute it, sample, hand out. The sequences are served in order of priority, then of arrival: who is
+/* One step: build a batch, compute it, sample, hand out. The sequences are served in order of priority, then of arrival: who is
  * served first takes pages from the prefix cache and, if that is not enough, from sequences behind it. */
 #include "base/clock.h"
 #include "base/err.h"
@@ -7,106 +7,13 @@
 
 #include <string.h>
 
-/* --- jobs in and out --- */
-
-static void enqueue(dv_sched *s, dv_job *j)
-{
-    dv_job **at = &s->queue;
-    while (*at != NULL && (*at)->p.priority >= j->p.priority)
-        at = &(*at)->next;
-    j->next = *at;
-    *at = j;
-}
-
-void dv__take_inbox(dv_sched *s)
-{
-    pthread_mutex_lock(&s->mutex);
-    dv_job *j = s->inbox_first;
-    s->inbox_first = s->inbox_last = NULL;
-    pthread_mutex_unlock(&s->mutex);
-    for (dv_job *next; j != NULL; j = next) {
-        next = j->next;
-        enqueue(s, j);
-    }
-}
-
-static void leave_queue(dv_sched *s, dv_job **link)
-{
-    *link = (*link)->next;
-    pthread_mutex_lock(&s->mutex);
-    s->n_waiting--;
-    pthread_mutex_unlock(&s->mutex);
-}
-
-static bool is_canceled(const dv_job *j)
-{
-    /* Relaxed: whoever set it pokes the scheduler under the mutex, or is this thread. */
-    return atomic_load_explicit(&j->canceled, memory_order_relaxed);
-}
-
-static bool is_paused(const dv_job *j) { return atomic_load_explicit(&j->paused, memory_order_relaxed); }
-
-static void cancel(dv_sched *s, dv_job *j)
-{
-    dv_err err = {0};
-    dv_fail(&err, DV_ECANCELED, "the request was canceled");
-    j->dead = true;
-    dv__seq_fail(s, j, DV_ECANCELED, &err);
-}
-
-void dv__drop_canceled(dv_sched *s)
-{
-    for (dv_job **link = &s->queue; *link != NULL;) {
-        dv_job *j = *link;
-        if (!is_canceled(j)) {
-            link = &j->next;
-            continue;
-        }
-        leave_queue(s, link);
-        cancel(s, j);
-    }
-    for (uint32_t i = 0; i < s->o.parallel; i++)
-        if (s->seq[i].job != NULL && is_canceled(s->seq[i].job))
-            cancel(s, s->seq[i].job);
-}
-
-static dv__seq *free_slot(dv_sched *s, const dv_job *j)
-{
-    if (j->p.slot >= 0 && j->p.n == 1)
-        return s->seq[j->p.slot].job == NULL ? &s->seq[j->p.slot] : NULL;
-    dv__seq *best = NULL;
-    for (uint32_t i = 0; i < s->o.parallel;
-         i++) /* one that was never used, or else the one unused for longest: slot files stay possible */
-        if (s->seq[i].job == NULL && (best == NULL || s->seq[i].order < best->order))
-            best = &s->seq[i];
-    return best;
-}
-
-/* Choices after the first wait until the first one's prompt is computed: then they find it. */
-static void admit(dv_sched *s)
-{
-    for (dv_job **link = &s->queue; *link != NULL;) {
-        dv_job *j = *link;
-        dv_err err = {0};
-        dv__seq *q;
-        int rc = 0;
-        while (rc == 0 && j->n_begun < j->p.n && (j->n_begun == 0 || j->shareable) && (q = free_slot(s, j)) != NULL)
-            rc = dv__seq_begin(s, q, j, &err);
-        if (rc != 0) {
-            leave_queue(s, link);
-            dv__seq_fail(s, j, rc, &err);
-        } else if (j->n_begun == j->p.n) {
-            leave_queue(s, link);
-        } else {
-            link = &j->next;
-        }
-    }
-}
-
 /* --- the batch --- */
 
+/* Those that stand still come last: whatever they hold is there for the others. */
 static bool before(const dv__seq *a, const dv__seq *b)
 {
+    if (a->still != b->still)
+        return b->still;
     if (a->job->p.priority != b->job->p.priority)
         return a->job->p.priority > b->job->p.priority;
     return a->job->id != b->job->id ? a->job->id < b->job->id : a->index < b->index;
@@ -116,10 +23,11 @@ static bool before(const dv__seq *a, const dv__seq *b)
 static uint32_t in_order(dv_sched *s, dv__seq **out)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < s->o.parallel; i++) {
+    for (uint32_t i = 0; i < s->n_seq; i++) {
         dv__seq *q = &s->seq[i];
         if (q->job == NULL)
             continue;
+        q->still = !dv__has_slot(s, q) || dv__is_paused(q->job);
         uint32_t at = n++;
         for (; at > 0 && before(q, out[at - 1]); at--)
             out[at] = out[at - 1];
@@ -217,7 +125,7 @@ static budget make_budget(const dv_sched *s, dv__seq **order, uint32_t n_order)
 {
     uint32_t n_decoding = 0, n_prefill = 0, max = s->engine->forward->max_tok;
     for (uint32_t i = 0; i < n_order; i++)
-        if (!is_paused(order[i]->job))
+        if (!order[i]->still)
             *(order[i]->decoding && !order[i]->evicted ? &n_decoding : &n_prefill) += 1;
     bool guess = n_prefill == 0 && n_decoding < DV__GUESSED_ROWS;
     return (budget){.prefill = DV_MIN(max - n_decoding, n_decoding > 0 ? s->o.slice : max),
@@ -273,7 +181,7 @@ static void build_batch(dv_sched *s, dv__seq **order, uint32_t n_order)
         q->n_rows = q->n_guess = q->n_drawn = 0;
         q->wants_logits = false;
         q->code = 0;
-        if (is_paused(q->job))
+        if (q->still)
             continue;
         if (q->decoding && !q->evicted)
             add_decode(s, order, i, n_order, &b);
@@ -409,7 +317,7 @@ static void count_step(dv_sched *s, uint64_t began)
 }
 
 /* A sequence may end while others of its job are handed out: the slot is free then. */
-static bool still(const dv__seq *q, uint64_t order) { return q->job != NULL && q->order == order; }
+static bool is_same(const dv__seq *q, uint64_t order) { return q->job != NULL && q->order == order; }
 
 static void run_batch(dv_sched *s)
 {
@@ -432,17 +340,17 @@ static void run_batch(dv_sched *s)
         if (q->job == NULL || q->n_rows == 0)
             continue;
         advance(s, q);
-        if (still(q, order))
+        if (is_same(q, order))
             hand_out(s, q);
     }
 }
 
 bool dv__step(dv_sched *s)
 {
-    dv__seq *order[256];
+    dv__seq *order[DV__SEQ_MAX];
     dv__take_inbox(s);
     dv__drop_canceled(s);
-    admit(s);
+    dv__admit(s);
     build_batch(s, order, in_order(s, order));
     if (s->n_batch_seq == 0)
         return false;

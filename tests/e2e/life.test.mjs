@@ -72,8 +72,8 @@ test('a stream that waits gets comment lines', async () => {
     assert.equal(await server.stop(), 0);
 });
 
-test('a reader that is slow gets everything, and holds up nobody', async () => {
-    const server = await Server.start(args);
+test('a reader that is slow gets everything, and holds up nobody, not even with the only slot', async () => {
+    const server = await Server.start([...args, '--parallel', '1']);
     const request = { ...long, max_tokens: 6000, logprobs: true, top_logprobs: 20 };
     const slow = await fetch(server.url + '/v1/chat/completions', { method: 'POST', body: JSON.stringify(request) });
     for (let i = 0; i < 5; i++) {
