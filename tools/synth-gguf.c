@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* synth-gguf: write a model with random weights in the shape of a real one, to measure speed and to compare implementations. */
-#include "base/cpu.h"
+#include "base/limits.h"
 #include "drover/error.h"
 #include "tools/plan.h"
 #include "tools/synth.h"
@@ -115,7 +115,7 @@ static int run(const args *a)
 
 int main(int argc, char **argv)
 {
-    args a = {.o = {.seed = 1, .threads = dv_cpu_cores()}};
+    args a = {.o = {.seed = 1, .threads = dv_limits_get()->cores}};
     for (int i = 1, used; i < argc; i += used) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             usage(stdout);

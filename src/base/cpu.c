@@ -4,12 +4,7 @@
 #include "base/attr.h"
 
 #include <ctype.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #if DV_ARCH_X86_64
 #include <cpuid.h>
@@ -90,72 +85,4 @@ const char *dv_cpu_model_name(void)
         name[--n] = 0;
 #endif
     return name;
-}
-
-/* Reads a number from a small file; false when it is missing or holds no number ("max"). */
-static bool read_numbers(const char *path, uint64_t *first, uint64_t *second)
-{
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return false;
-    char text[64];
-    bool ok = fgets(text, sizeof text, f) != NULL && isdigit((unsigned char)text[0]);
-    fclose(f);
-    if (!ok)
-        return false;
-    char *end;
-    *first = strtoull(text, &end, 10);
-    if (second != NULL)
-        *second = strtoull(end, NULL, 10);
-    return true;
-}
-
-unsigned dv_cpu_cores(void)
-{
-    cpu_set_t set;
-    unsigned n = 1;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        n = (unsigned)CPU_COUNT(&set);
-    else if (sysconf(_SC_NPROCESSORS_ONLN) > 0)
-        n = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t quota, period;
-    if (read_numbers("/sys/fs/cgroup/cpu.max", &quota, &period) && period > 0) {
-        uint64_t cores = (quota + period - 1) / period;
-        n = (unsigned)DV_MIN((uint64_t)n, cores);
-    }
-    return DV_MAX(n, 1u);
-}
-
-static uint64_t meminfo(const char *key)
-{
-    FILE *f = fopen("/proc/meminfo", "re");
-    if (f == NULL)
-        return 0;
-    char line[128];
-    uint64_t kib = 0;
-    size_t n = strlen(key);
-    while (fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, key, n) == 0 && line[n] == ':')
-            kib = strtoull(line + n + 1, NULL, 10);
-    fclose(f);
-    return kib * 1024;
-}
-
-uint64_t dv_mem_limit(void)
-{
-    uint64_t total = meminfo("MemTotal"), limit;
-    if (read_numbers("/sys/fs/cgroup/memory.max", &limit, NULL) && limit < total)
-        return limit;
-    return total;
-}
-
-uint64_t dv_mem_available(void)
-{
-    uint64_t free_now = meminfo("MemAvailable"), limit, used;
-    if (read_numbers("/sys/fs/cgroup/memory.max", &limit, NULL) &&
-        read_numbers("/sys/fs/cgroup/memory.current", &used, NULL)) {
-        uint64_t left = limit > used ? limit - used : 0;
-        return DV_MIN(free_now, left);
-    }
-    return free_now;
 }

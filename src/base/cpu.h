@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this machine is: instruction-set levels, usable cores, usable memory. */
+/* What this machine's CPU is: instruction-set levels. */
 #ifndef DV_BASE_CPU_H
 #define DV_BASE_CPU_H
 
@@ -21,11 +21,5 @@ const char *dv_cpu_level_name(unsigned flags);
 int dv_cpu_level_parse(const char *name);
 /** Model name of the CPU; "" when the system does not say. Static storage. */
 const char *dv_cpu_model_name(void);
-/** Cores this process may use: affinity mask and cgroup quota, whichever is smaller; at least 1. */
-unsigned dv_cpu_cores(void);
-/** Memory in bytes this process may use: physical memory or the cgroup's limit, whichever is smaller. */
-uint64_t dv_mem_limit(void);
-/** Memory in bytes that is available now (MemAvailable, and what the cgroup leaves). */
-uint64_t dv_mem_available(void);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "cli/confine.h"
 #include "cli/format.h"
 #include "cli/load.h"
@@ -289,6 +290,7 @@ static int load_and_serve(const values *v, dv_err *err)
     eo.batch = (uint32_t)DV_MIN(v->batch, v->ubatch);
     dv_confine cage;
     const char *folders[2];
+    (void)dv_limits_get(); /* its files are out of reach afterwards */
     int rc = confine(&cage, v, path, folders, err);
     if (rc == 0)
         rc = dv_sched_plan_memory(path, &eo, &so, &plan, err);

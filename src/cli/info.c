@@ -2,6 +2,7 @@
 /* drover info: what this program is and what it may use of this machine. */
 #include "base/buf.h"
 #include "base/cpu.h"
+#include "base/limits.h"
 #include "cli/cmd.h"
 #include "cli/format.h"
 #include "drover/version.h"
@@ -30,7 +31,8 @@ static void print_json(const char *used, const char *detected)
     dv_buf_printf(
         &b,
         ",\"cpu_level\":\"%s\",\"cpu_level_detected\":\"%s\",\"cores\":%u,\"memory_bytes\":%llu,\"memory_available_bytes\":%llu}",
-        used, detected, dv_cpu_cores(), (unsigned long long)dv_mem_limit(), (unsigned long long)dv_mem_available());
+        used, detected, dv_limits_get()->cores, (unsigned long long)dv_limits_get()->mem,
+        (unsigned long long)dv_limits_get()->mem_available);
     printf("%s\n", dv_buf_str(&b));
     dv_buf_fini(&b);
 }
@@ -55,9 +57,9 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     printf("drover     %s\n", dv_version());
     printf("CPU        %s\n", dv_cpu_model_name()[0] ? dv_cpu_model_name() : "unknown");
     printf("kernels    %s (best here: %s)\n", used_name, detected_name);
-    printf("cores      %u\n", dv_cpu_cores());
-    printf("memory     %s, %s available\n", dv_format_bytes(limit, dv_mem_limit()),
-           dv_format_bytes(available, dv_mem_available()));
+    printf("cores      %u\n", dv_limits_get()->cores);
+    printf("memory     %s, %s available\n", dv_format_bytes(limit, dv_limits_get()->mem),
+           dv_format_bytes(available, dv_limits_get()->mem_available));
     return DV_EXIT_OK;
 }
 

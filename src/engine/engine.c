@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/cpu.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "engine/session.h"
 
@@ -113,7 +114,7 @@ int dv_engine_open(dv_engine **out, const char *path, const dv_engine_options *o
     if (e == NULL)
         return dv_fail(err, DV_ENOMEM, "engine: %s", dv_error_text(DV_ENOMEM));
     dv_kern_init(&e->kern, cpu);
-    e->info.threads = o->threads != 0 ? o->threads : DV_MIN(dv_cpu_cores(), 256u);
+    e->info.threads = o->threads != 0 ? o->threads : DV_MIN(dv_limits_get()->cores, 256u);
     if ((rc = dv_gguf_open(&e->gguf, path, err)) != 0 || (rc = dv_tok_open(&e->tok, e->gguf, err)) != 0 ||
         (rc = open_chat(e, err)) != 0)
         goto fail;

@@ -54,12 +54,8 @@ _Static_assert(sizeof(ruleset_attr) == 24 && sizeof(path_attr) == 12 && sizeof(p
 static const uint64_t folder_rights =
     BIT(READ_FILE) | BIT(READ_DIR) | BIT(WRITE_FILE) | BIT(MAKE_REG) | BIT(REMOVE_FILE);
 
-/* What the program looks at while it starts: memory and cores that it may use. */
-static const char *const system_files[] = {"/proc/meminfo",
-                                           "/sys/fs/cgroup/cpu.max",
-                                           "/sys/fs/cgroup/memory.max",
-                                           "/sys/fs/cgroup/memory.current",
-                                           "/sys/devices/system/cpu/online",
+/* What the C library looks at for numbers of the machine. */
+static const char *const system_files[] = {"/proc/meminfo", "/sys/devices/system/cpu/online",
                                            "/sys/devices/system/cpu/possible"};
 /* What getaddrinfo reads of a name such as localhost. */
 static const char *const resolver_files[] = {"/etc/hosts",     "/etc/nsswitch.conf", "/etc/resolv.conf",

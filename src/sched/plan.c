@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory before it is needed: what the file's header and the options come to, against what there is. */
-#include "base/cpu.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/num.h"
 #include "sched/impl.h"
 
@@ -12,6 +12,7 @@ static uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 static int fill(dv_sched_plan *plan, const dv_gguf *g, const dv_engine_options *eo, const dv_sched_options *so,
                 dv_err *err)
 {
+    const dv_limits *l = dv_limits_get();
     dv_model *m;
     dv_kv kv;
     int rc = dv_model_open(&m, g, eo->ctx, err);
@@ -23,10 +24,9 @@ static int fill(dv_sched_plan *plan, const dv_gguf *g, const dv_engine_options *
     rc = dv_kv_init(&kv, dv_engine_kv_type(eo->kv_format, m), hp->n_layer, hp->n_head_kv, hp->hd_k, hp->hd_v, err);
     if (rc == 0) {
         uint64_t kv_bytes = so->kv_bytes != 0 ? so->kv_bytes : dv_div_up(ctx, DV_KV_PAGE) * kv.page_bytes;
-        *plan =
-            (dv_sched_plan){.weights = dv_gguf_file_bytes(g), .limit = dv_mem_limit(), .available = dv_mem_available()};
+        *plan = (dv_sched_plan){.weights = dv_gguf_file_bytes(g), .limit = l->mem, .available = l->mem_available};
         plan->kv = kv_bytes + so->cache_bytes;
-        plan->scratch = dv_forward_bytes(m, eo->threads != 0 ? eo->threads : dv_cpu_cores(), eo->batch, (uint32_t)ctx);
+        plan->scratch = dv_forward_bytes(m, eo->threads != 0 ? eo->threads : l->cores, eo->batch, (uint32_t)ctx);
         plan->logits = (parallel * 2 + DV__PARKED + DV__GUESSED_ROWS) * hp->n_vocab *
                        sizeof(float); /* rows, and a sampler's weights for each sequence */
         plan->vocab = (uint64_t)hp->n_vocab * BYTES_PER_TOKEN_OF_VOCAB;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The command line of drover engine; what it serves is tested in tests/e2e.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -71,6 +71,39 @@ test('files that are not what they should be', () => {
 
 test('memory that is not there is refused with numbers before anything is loaded', () => {
     fails(['engine', '-m', model, '--kv-bytes', '4503599627370496', '--port', '0'], 1, /MiB are needed .* available/);
+});
+
+/** A control group with a limit of memory, of version 2 or 1; null where we may not make one. */
+function group(bytes) {
+    for (const [top, file] of [['/sys/fs/cgroup', 'memory.max'], ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes']]) {
+        const path = join(top, `drover-test-${process.pid}`);
+        try {
+            if (!existsSync(join(top, 'cgroup.procs'))) continue;
+            mkdirSync(path);
+            process.on('exit', () => rmdirSync(path));
+            writeFileSync(join(path, file), String(bytes));
+            return path;
+        } catch {}
+    }
+    return null;
+}
+
+test('the memory of a control group counts: refused with numbers, or never killed', async (t) => {
+    const path = group(512 << 20);
+    if (path === null) return t.skip('needs the right to make control groups');
+    const inside = (args) => ['-c', 'echo $$ > "$0/cgroup.procs"; exec "$@"', path, drover, 'engine', '-m', model, '--port', '0', ...args];
+    const refused = spawnSync('sh', inside(['-c', '1000000']), { encoding: 'utf8' });
+    assert.equal(refused.status, 1, refused.stderr);
+    const [, needed, left] = refused.stderr.match(/: (\d+) MiB are needed .*, (\d+) MiB are available/);
+    assert.ok(Number(needed) > 512 && Number(left) <= 512, refused.stderr);
+    const child = spawn('sh', inside(['-c', '2048']), { stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(signal ?? code)));
+    let log = '';
+    const url = await new Promise((resolve) => child.stderr.on('data', (d) => /listening on \S+\n/.test((log += d)) && resolve(log.match(/listening on (\S+)/)[1])));
+    const r = await fetch(url + '/v1/completions', { method: 'POST', body: JSON.stringify({ prompt: 'cat '.repeat(1500), max_tokens: 300, ignore_eos: true }) });
+    assert.equal((await r.json()).usage.completion_tokens, 300);
+    child.kill('SIGTERM');
+    assert.equal(await ended, 0, log);
 });
 
 test('an address that cannot be had', async () => {
