@@ -7,9 +7,12 @@ import { join } from 'node:path';
 
 export const root = new URL('../..', import.meta.url).pathname;
 export const drover = process.env.DROVER ?? join(root, 'build', 'drover');
+export const synth = process.env.SYNTH ?? join(root, 'build', 'tools', 'synth-gguf');
 export const model = join(root, 'models', 'pocket-dictionary.gguf');
 
-const require = createRequire((process.env.E2E_PACKAGES ?? join(root, 'build-peer', 'e2e')) + '/');
+const installed = process.env.E2E_PACKAGES ?? join(root, 'build-peer', 'e2e');
+export const packages = join(installed, 'node_modules');
+const require = createRequire(installed + '/');
 export const OpenAI = require('openai').OpenAI;
 export const Anthropic = require('@anthropic-ai/sdk').Anthropic;
 

@@ -6,9 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Server, frames, model, user } from './helper.mjs';
+import { Server, frames, model, synth, user } from './helper.mjs';
 
-const synth = process.env.SYNTH ?? new URL('../../build/tools/synth-gguf', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'drover-e2e-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
