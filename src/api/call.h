@@ -36,6 +36,7 @@ struct dv_api {
     dv_chatfmt *fmt; /**< NULL: chat_err says why */
     dv_err chat_err;
     dv_grammar_cache *grammars;
+    dv_grammar_limits grammar_limits;
     char *model; /**< id; owned */
     time_t started;
     dv__counters count;

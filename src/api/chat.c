@@ -123,9 +123,9 @@ int dv__chat_prompt(dv__chat *chat, uint32_t **ids, size_t *n, dv_err *err)
         rc = copy_ids(c, &list, ids, err);
     *n = list.len;
     if (rc == 0)
-        rc = dv__gen_finish(c, &chat->gen, text.in_thinking, err);
+        rc = dv__gen_finish(c, &chat->gen, err);
     if (rc == 0)
-        rc = dv__constraint_tools(c, &chat->gen, &chat->tools, text.in_thinking, err);
+        rc = dv__constraint_chat(c, &chat->gen, &chat->tools, &text, err);
     if (rc == 0)
         rc = open_parsers(chat, text.in_thinking, err);
     dv_ids_fini(&list);
@@ -199,6 +199,7 @@ static int open_parsers(dv__chat *chat, bool in_thinking, dv_err *err)
             .tools = &chat->tools,
             .in_thinking = in_thinking,
             .keep_thinking = chat->keep_thinking,
+            .calls_first = chat->gen.calls_first,
             .whole_calls = !chat->call->stream,
             .seed = chat->gen.sampling.seed + i,
             .arg = ch,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/gen.h"
 
-#include "api/constraint.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/utf8.h"
@@ -263,13 +262,7 @@ static int read_stream_options(dv__call *c, dv__gen *g, dv_err *err)
     return dv__fields_read(c, g->stream_options, "stream_options", tables, 1, g, err);
 }
 
-bool dv__gen_is_constrained(const dv__gen *g)
-{
-    const char *type = json_string_value(json_object_get(g->response_format, "type"));
-    return g->gbnf != NULL || g->schema != NULL || (type != NULL && strcmp(type, "text") != 0);
-}
-
-int dv__gen_finish(dv__call *c, dv__gen *g, bool thinking, dv_err *err)
+int dv__gen_finish(dv__call *c, dv__gen *g, dv_err *err)
 {
     dv_sampling *s = &g->sampling;
     s->top_k = g->top_k > 0 ? (uint32_t)g->top_k : 0;
@@ -285,8 +278,6 @@ int dv__gen_finish(dv__call *c, dv__gen *g, bool thinking, dv_err *err)
         rc = read_limit(c, g, err);
     if (rc == 0)
         rc = read_stream_options(c, g, err);
-    if (rc == 0 && dv__gen_is_constrained(g))
-        rc = dv__constraint_compile(c, g, thinking, err);
     c->stream = g->stream;
     return rc;
 }

@@ -30,7 +30,8 @@ typedef struct dv__gen {
     size_t n_stop;
     uint32_t limit; /**< tokens of an answer; 0: until the context is full */
     bool no_tokens;
-    dv_grammar *grammar; /**< owned */
+    dv_grammar *grammar; /**< owned; of api/constraint.h */
+    bool calls_first;    /**< an answer is calls or text in a form, not both */
 } dv__gen;
 
 /** Fields of sampling and llama-server's extensions. */
@@ -41,13 +42,8 @@ extern const dv__fields dv__fields_meta;
 /** The server's defaults. */
 void dv__gen_init(dv__gen *g, const dv_api *api);
 void dv__gen_fini(dv__gen *g);
-/**
- * After the fields were read: check what depends on several, compile the constraint.
- * @param thinking  the answer begins inside thoughts, so the constraint holds after them
- */
-int dv__gen_finish(dv__call *c, dv__gen *g, bool thinking, dv_err *err);
-/** Whether a constraint was asked for: grammar, json_schema or response_format. */
-bool dv__gen_is_constrained(const dv__gen *g);
+/** After the fields were read: check what depends on several. */
+int dv__gen_finish(dv__call *c, dv__gen *g, dv_err *err);
 /** Parameters of a job for a prompt, which is borrowed. */
 dv_job_params dv__gen_job(const dv__gen *g, const uint32_t *prompt, size_t n);
 

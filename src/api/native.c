@@ -2,6 +2,7 @@
 /* POST /completion and its alias /completions, as llama-server has them. */
 #include "api/native.h"
 
+#include "api/constraint.h"
 #include "base/err.h"
 
 #include <string.h>
@@ -89,7 +90,9 @@ int dv__native_start(dv__call *c, dv__native *k, dv_err *err)
 {
     int rc = check(c, k, err);
     if (rc == 0)
-        rc = dv__gen_finish(c, &k->gen, false, err);
+        rc = dv__gen_finish(c, &k->gen, err);
+    if (rc == 0)
+        rc = dv__constraint_text(c, &k->gen, err);
     if (rc != 0)
         return rc;
     dv_job_params *p = dv_arena_calloc(&c->arena, k->prompts.n, sizeof *p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* POST /v1/completions: prompts of text or tokens, several at once, with echo and log-probabilities. Choice i of prompt p is choice
  * p * n + i of the answer. */
-#include "api/gen.h"
+#include "api/constraint.h"
 #include "api/prompt.h"
 #include "api/reply.h"
 #include "api/run.h"
@@ -363,7 +363,9 @@ static int post_completions(dv__call *c, dv_err *err)
     if (rc == 0)
         rc = check(c, k, err);
     if (rc == 0)
-        rc = dv__gen_finish(c, &k->gen, false, err);
+        rc = dv__gen_finish(c, &k->gen, err);
+    if (rc == 0)
+        rc = dv__constraint_text(c, &k->gen, err);
     return rc == 0 ? start(c, k, err) : rc;
 }
 

@@ -298,6 +298,7 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     api->engine = engine;
     api->sched = sched;
     api->started = time(NULL);
+    api->grammar_limits.max_cache = GRAMMAR_BYTES;
     pthread_mutex_init(&api->lock, NULL);
     int rc = 0;
     api->model = model_id(o);
@@ -306,7 +307,7 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     if (rc == 0)
         rc = open_format(api, err);
     if (rc == 0)
-        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, &(dv_grammar_limits){.max_cache = GRAMMAR_BYTES}, err);
+        rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, &api->grammar_limits, err);
     if (rc == 0)
         rc = dv__work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
     if (rc == 0)

@@ -12,9 +12,12 @@
 
 typedef struct maker {
     const dv_chatfmt *f;
-    const dv_chattools *tools;
+    const dv_chatfmt_answer *a;
+    const dv_chattools *tools; /* NULL: no calls */
     dv_grammar_builder *b;
-    bool one; /* a single call */
+    bool one;   /* a single call */
+    bool must;  /* nothing but calls */
+    dv_gx text; /* what the text must be; -1: anything */
 } maker;
 
 enum { MAX_PARTS = 6 }; /* of a call */
@@ -30,14 +33,17 @@ static dv_gx seq3(maker *m, dv_gx x, dv_gx y, dv_gx z) { return dv_gx_seq(m->b, 
 static dv_gx space(maker *m) { return regex(m, "[ \\t\\r\\n]*"); }
 static dv_gx any_text(maker *m) { return dv_gx_text(m->b, NULL, 0, true); }
 
-/* Where the vocabulary has the marker as a control token, only that will do: its letters are content to the parser. */
+/* Where the vocabulary has the marker as a token, only that will do: models do not spell it, and to the parser the letters of a control token
+ * are content. */
 static dv_gx mark(maker *m, int which)
 {
     const char *text = m->f->mark[which];
+    const dv_tok *tok = m->f->tok;
+    int32_t id = tok != NULL ? dv_tok_find(tok, text, strlen(text)) : -1;
     char rule[40];
-    if (!m->f->control[which])
-        return dv_gx_special(m->b, text, strlen(text));
-    int n = snprintf(rule, sizeof rule, "root ::= <[%d]>", (int)dv_tok_find(m->f->tok, text, strlen(text)));
+    if (id < 0 || !(dv_tok_is_control(tok, id) || dv_tok_is_markup(tok, id)))
+        return dv_gx_literal(m->b, text, strlen(text));
+    int n = snprintf(rule, sizeof rule, "root ::= <[%d]>", (int)id);
     return dv_gx_gbnf(m->b, rule, (size_t)n);
 }
 
@@ -68,6 +74,15 @@ static form form_of(dv_chatfmt_kind kind)
     }
 }
 
+/* The builder's error, which sticks. */
+static int what_is_wrong(maker *m, dv_err *err)
+{
+    dv_grammar *none = NULL;
+    int r = dv_grammar_build(&none, m->b, -1, err);
+    dv_grammar_unref(&none);
+    return r != 0 ? r : DV_EINTERNAL;
+}
+
 /* Arguments are an object even where the schema does not say so. */
 static int arguments(maker *m, size_t i, dv_gx *out, dv_err *err)
 {
@@ -88,11 +103,9 @@ static int arguments(maker *m, size_t i, dv_gx *out, dv_err *err)
     json_decref(own);
     if (*out >= 0)
         return 0;
-    dv_grammar *none = NULL; /* says what is wrong */
-    int r = dv_grammar_build(&none, m->b, *out, err);
-    dv_grammar_unref(&none);
+    int r = what_is_wrong(m, err);
     dv_err_prefix(err, "tools[%zu] (%s)", i, json_string_value(json_object_get(fn, "name")));
-    return r != 0 ? r : DV_EINTERNAL;
+    return r;
 }
 
 /* What stands between the name and the arguments, per format. */
@@ -217,69 +230,131 @@ static dv_gx no_plain_call(maker *m, dv_gx rest)
 /* auto, without a mark in front of calls. */
 static dv_gx plain_answer(maker *m, dv_gx calls)
 {
-    dv_gx text = m->f->mark[DV__MARK_BEGIN] != NULL ? until(m, DV__MARK_BEGIN, calls, true) : any_text(m);
-    dv_gx marked = m->f->mark[DV__MARK_BEGIN] != NULL ? seq2(m, mark(m, DV__MARK_BEGIN), calls) : calls;
+    bool mark_too = m->f->mark[DV__MARK_BEGIN] != NULL;
+    dv_gx marked = mark_too ? seq2(m, mark(m, DV__MARK_BEGIN), calls) : calls;
+    if (m->text >= 0)
+        return dv_gx_alt(m->b, (dv_gx[]){m->text, calls, marked}, mark_too ? 3 : 2);
+    dv_gx text = mark_too ? until(m, DV__MARK_BEGIN, calls, true) : any_text(m);
     return seq2(m, space(m), maybe(m, dv_gx_alt(m->b, (dv_gx[]){calls, marked, no_plain_call(m, text)}, 3)));
 }
 
-/* Analysis, and then a call in the commentary channel. */
-static dv_gx harmony_answer(maker *m, dv_gx call, bool must)
+/* Harmony, whose answers begin in the head of a message: perhaps analysis, and then a call in the commentary channel or the final text. */
+static dv_gx harmony_answer(maker *m, dv_gx call)
 {
-    dv_gx to = seq2(m, lit(m, " to=functions."), call);
-    if (!must) {
+    dv_gx to = m->tools != NULL ? seq2(m, lit(m, " to=functions."), call) : -1, last[3];
+    size_t n = 0;
+    if (m->text < 0 && !m->must) {
         const dv_grammar_trigger t = {.text = " to=functions.", .n = 14, .then = call};
         return dv_gx_text(m->b, &t, 1, true);
     }
+    if (m->tools != NULL) {
+        last[n++] = to;
+        last[n++] = seq3(m, mark(m, DV__MARK_BEGIN2), lit(m, "commentary"), to);
+    }
+    if (!m->must) {
+        dv_gx json = seq3(m, lit(m, " "), mark(m, DV__MARK_SEP2), lit(m, "json"));
+        dv_gx head = seq3(m, mark(m, DV__MARK_BEGIN2), lit(m, "final"), maybe(m, json));
+        last[n++] = seq3(m, head, mark(m, DV__MARK_SEP), m->text);
+    }
+    dv_gx answer = dv_gx_alt(m->b, last, n);
     dv_gx next = seq2(m, mark(m, DV__MARK_BEGIN), lit(m, "assistant"));
     dv_gx head = seq3(m, mark(m, DV__MARK_BEGIN2), lit(m, "analysis"), mark(m, DV__MARK_SEP));
-    dv_gx commentary = alt2(m, to, seq3(m, mark(m, DV__MARK_BEGIN2), lit(m, "commentary"), to));
-    return alt2(m, commentary, seq2(m, head, until(m, DV__MARK_END, seq2(m, next, commentary), false)));
+    return alt2(m, answer, seq2(m, head, until(m, DV__MARK_END, seq2(m, next, answer), false)));
 }
 
 /* Thoughts in front of the rest. */
-static dv_gx with_thoughts(maker *m, dv_gx rest, bool in_thinking, bool must)
+static dv_gx with_thoughts(maker *m, dv_gx rest)
 {
-    if (m->f->mark[DV__MARK_UNTHINK] == NULL)
+    if (m->f->mark[DV__MARK_UNTHINK] == NULL || !(m->a->may_think || m->a->in_thinking))
         return rest;
-    dv_gx thoughts = until(m, DV__MARK_UNTHINK, seq2(m, space(m), rest), !must);
-    if (in_thinking)
+    bool may_end = !m->must && m->text < 0;
+    /* Not any amount of space: a model that is at a loss would go on with it for ever. */
+    dv_gx thoughts = until(m, DV__MARK_UNTHINK, seq2(m, regex(m, "[ \\t\\r\\n]{0,4}"), rest), may_end);
+    if (m->a->in_thinking)
         return thoughts;
     return alt2(m, rest, seq3(m, regex(m, "[ \\n]?"), mark(m, DV__MARK_THINK), thoughts));
 }
 
-static dv_gx answer(maker *m, dv_gx call, bool in_thinking)
+/* Behind the thoughts. */
+static dv_gx calls_or_text(maker *m, dv_gx call)
 {
-    bool must = m->tools->choice != DV_TOOLCHOICE_AUTO;
-    if (m->f->kind == DV_CHATFMT_HARMONY)
-        return harmony_answer(m, call, must);
-    dv_gx rest;
+    if (m->tools == NULL)
+        return m->text;
     if (dv__chatfmt_is_plain(m->f->kind)) {
         dv_gx calls = plain_calls(m, call);
-        rest = must ? calls : plain_answer(m, calls);
-    } else {
-        int open = opening_mark(m->f);
-        dv_gx calls = calls_behind_mark(m, call);
-        if (open == DV__MARK_BEGIN2)
-            calls = seq2(m, calls, mark(m, DV__MARK_END2));
-        rest = must ? seq2(m, mark(m, open), calls) : until(m, open, calls, true);
+        return m->must ? calls : plain_answer(m, calls);
     }
-    return with_thoughts(m, rest, in_thinking, must);
+    int open = opening_mark(m->f);
+    dv_gx calls = calls_behind_mark(m, call);
+    if (open == DV__MARK_BEGIN2)
+        calls = seq2(m, calls, mark(m, DV__MARK_END2));
+    dv_gx marked = seq2(m, mark(m, open), calls);
+    if (m->must)
+        return marked;
+    return m->text >= 0 ? alt2(m, m->text, marked) : until(m, open, calls, true);
 }
 
-int dv_chatfmt_grammar(const dv_chatfmt *f, const dv_chattools *tools, bool in_thinking, dv_grammar **out, dv_err *err)
+/* Whether a grammar says itself how thoughts are written. */
+static bool spells_thoughts(const dv_chatfmt *f, const char *gbnf)
 {
-    maker m = {.f = f, .tools = tools};
-    dv_gx call = -1;
-    *out = NULL;
-    if (tools == NULL || tools->list == NULL || tools->choice == DV_TOOLCHOICE_NONE)
+    static const int marks[] = {DV__MARK_THINK, DV__MARK_UNTHINK, DV__MARK_BEGIN2, DV__MARK_SEP};
+    size_t first = f->kind == DV_CHATFMT_HARMONY ? 2 : 0;
+    for (size_t i = first; gbnf != NULL && i < first + 2; i++)
+        if (f->mark[marks[i]] != NULL && strstr(gbnf, f->mark[marks[i]]) != NULL)
+            return true;
+    return false;
+}
+
+static int make_text(maker *m, dv_err *err)
+{
+    const dv_chatfmt_answer *a = m->a;
+    m->text = -1;
+    if (a->gbnf == NULL && a->schema == NULL && !a->object)
         return 0;
-    /* A template that shows one call at a time belongs to a model that makes one at a time. */
-    m.one = !tools->parallel || tools->choice == DV_TOOLCHOICE_NAMED || (f->caps.calls && !f->caps.parallel);
-    int r = dv_grammar_builder_open(&m.b, NULL, err);
+    m->text = a->gbnf != NULL     ? dv_gx_gbnf(m->b, a->gbnf, strlen(a->gbnf))
+              : a->schema != NULL ? dv_gx_schema(m->b, a->schema, NULL)
+                                  : dv_gx_json_object(m->b, NULL);
+    if (m->text >= 0)
+        return 0;
+    int r = what_is_wrong(m, err);
+    dv_err_prefix(err, "%s", a->field != NULL ? a->field : "grammar");
+    return r;
+}
+
+static int build(maker *m, dv_grammar **out, dv_err *err)
+{
+    dv_gx call = -1, all;
+    int r = make_text(m, err);
+    if (r == 0 && m->tools != NULL)
+        r = any_call(m, &call, err);
+    if (r != 0)
+        return r;
+    if (m->text >= 0 && m->tools == NULL && spells_thoughts(m->f, m->a->gbnf))
+        all = m->text;
+    else if (m->f->kind == DV_CHATFMT_HARMONY)
+        all = harmony_answer(m, call);
+    else
+        all = with_thoughts(m, calls_or_text(m, call));
+    return dv_grammar_build(out, m->b, all, err);
+}
+
+int dv_chatfmt_grammar(const dv_chatfmt *f, const dv_chatfmt_answer *a, const dv_grammar_limits *limits,
+                       dv_grammar **out, dv_err *err)
+{
+    const dv_chattools *tools = a->tools;
+    maker m = {.f = f, .a = a};
+    *out = NULL;
+    if (tools != NULL && tools->list != NULL && tools->choice != DV_TOOLCHOICE_NONE) {
+        m.tools = tools;
+        m.must = tools->choice != DV_TOOLCHOICE_AUTO;
+        /* A template that shows one call at a time belongs to a model that makes one at a time. */
+        m.one = !tools->parallel || tools->choice == DV_TOOLCHOICE_NAMED || (f->caps.calls && !f->caps.parallel);
+    }
+    if (m.tools == NULL && a->gbnf == NULL && a->schema == NULL && !a->object)
+        return 0;
+    int r = dv_grammar_builder_open(&m.b, limits, err);
     if (r == 0)
-        r = any_call(&m, &call, err);
-    if (r == 0)
-        r = dv_grammar_build(out, m.b, answer(&m, call, in_thinking), err);
+        r = build(&m, out, err);
     dv_grammar_builder_close(&m.b);
     return r;
 }

@@ -91,7 +91,7 @@ void dv_chatfmt_text_fini(dv_chatfmt_text *t)
 {
     dv_buf_fini(&t->text);
     dv_spans_fini(&t->spans);
-    t->in_thinking = false;
+    t->in_thinking = t->may_think = false;
 }
 
 static bool ends_with(const char *s, size_t n, const char *end)
@@ -100,14 +100,29 @@ static bool ends_with(const char *s, size_t n, const char *end)
     return n >= len && memcmp(s + n - len, end, len) == 0;
 }
 
-/* The prompt's last word is the marker that opens thoughts. */
-static bool opens_thinking(const dv_chatfmt *f, const dv_buf *text)
+/* What the prompt's last word says: the marker that opens thoughts, or the one that closes them. */
+static void find_thinking(const dv_chatfmt *f, dv_chatfmt_text *t)
 {
-    const char *think = f->kind != DV_CHATFMT_HARMONY ? f->mark[DV__MARK_THINK] : NULL;
-    size_t n = text->len;
-    while (n > 0 && strchr(" \n\t\r", text->data[n - 1]) != NULL)
+    const char *think = f->mark[DV__MARK_THINK], *unthink = f->mark[DV__MARK_UNTHINK];
+    size_t n = t->text.len;
+    t->may_think = f->kind == DV_CHATFMT_HARMONY;
+    if (unthink == NULL)
+        return;
+    while (n > 0 && strchr(" \n\t\r", t->text.data[n - 1]) != NULL)
         n--;
-    return think != NULL && ends_with(text->data, n, think);
+    t->in_thinking = ends_with(t->text.data, n, think);
+    t->may_think = t->in_thinking || !ends_with(t->text.data, n, unthink);
+}
+
+/* An answer that the client has begun: thoughts that it opens or leaves open go on, behind other text there are none. */
+static void find_begun_thinking(const dv_chatfmt *f, dv_chatfmt_text *t, const char *begun)
+{
+    const char *think = f->mark[DV__MARK_THINK], *unthink = f->mark[DV__MARK_UNTHINK];
+    if (unthink == NULL || begun[strspn(begun, " \n\t\r")] == 0)
+        return;
+    bool opens = strncmp(begun + strspn(begun, " \n\t\r"), think, strlen(think)) == 0;
+    t->in_thinking = (t->in_thinking || (t->may_think && opens)) && strstr(begun, unthink) == NULL;
+    t->may_think = t->in_thinking;
 }
 
 /* Templates call the same switch by two names. */
@@ -182,9 +197,11 @@ int dv_chatfmt_render(const dv_chatfmt *f, const dv_chatfmt_input *in, const dv_
         r = render(f, in, messages, opts, out, err);
     json_decref(messages);
     if (r == 0)
-        out->in_thinking = opens_thinking(f, &out->text);
+        find_thinking(f, out);
     if (r == 0 && last != NULL)
         r = append_answer(out, last, err);
+    if (r == 0 && json_string_length(json_object_get(last, "content")) > 0)
+        find_begun_thinking(f, out, json_string_value(json_object_get(last, "content")));
     if (r != 0)
         dv_chatfmt_text_fini(out);
     return r;

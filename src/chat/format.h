@@ -80,6 +80,8 @@ typedef struct dv_chatfmt_text {
     dv_buf text;
     dv_spans spans;   /**< which bytes of it are trusted */
     bool in_thinking; /**< the prompt has opened the thoughts already: the answer begins inside them */
+    bool
+        may_think; /**< thoughts may come: these, or ones that the answer opens. The prompt has not closed them, nor begun the text behind them */
 } dv_chatfmt_text;
 
 void dv_chatfmt_text_fini(dv_chatfmt_text *t);

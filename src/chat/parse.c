@@ -103,10 +103,11 @@ static void look_for_call(dv_chatfmt_parser *p, size_t open)
 static dv__look opening(const dv_chatfmt_parser *p, const char *s, size_t n, bool first, int *mark, size_t *len)
 {
     bool harmony = p->f->kind == DV_CHATFMT_HARMONY, need = false;
+    bool calls = p->tools != NULL && (!p->o.calls_first || (first && (p->at_start || p->after_call)));
     const bool wanted[DV__MARK_N] = {
         [DV__MARK_THINK] = first && p->at_start && !p->thought && !p->o.keep_thinking && !harmony,
-        [DV__MARK_BEGIN] = p->tools != NULL,
-        [DV__MARK_BEGIN2] = p->tools != NULL,
+        [DV__MARK_BEGIN] = calls,
+        [DV__MARK_BEGIN2] = calls,
         [DV__MARK_END] = first && p->after_call,
         [DV__MARK_END2] = first && p->after_call,
     };

@@ -44,6 +44,7 @@ typedef struct dv_chatfmt_parser_options {
         *tools; /**< tools of the request; used during open only; NULL, empty or choice none: no call is recognised */
     bool in_thinking;   /**< from dv_chatfmt_text: the answer begins inside thoughts */
     bool keep_thinking; /**< thoughts are not split out: they stay content, tags included */
+    bool calls_first;   /**< an answer that begins as content has no calls: what looks like one in it is content */
     bool whole_calls;   /**< hand out a call only when it is complete: one that is broken off stays content too */
     uint64_t seed;      /**< of the ids of calls: the same seed gives the same ids */
     void *arg;

@@ -392,6 +392,10 @@ dv_gx dv__schema_compile(dv__schema *s, const json_t *schema)
 {
     if (dv__failed(s->b))
         return -1;
+    if (s->path.code == DV_ENOMEM) {
+        dv_fail(&s->b->err, DV_ENOMEM, "out of memory for a schema");
+        return -1;
+    }
     if (s->path.code != 0 || s->depth >= s->b->limits.max_depth) {
         dv_fail(&s->b->err, DV_ELIMIT, "schema: nested more than %u deep", (unsigned)s->b->limits.max_depth);
         return -1;

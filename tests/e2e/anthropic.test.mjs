@@ -83,11 +83,11 @@ test('thoughts are blocks of their own', async () => {
 });
 
 test('tools are called', async () => {
-    const m = await create({ max_tokens: 120, tools, grammar: calls }, {}, think);
+    const m = await create({ max_tokens: 120, tools, grammar: calls, thinking: { type: 'disabled' } }, {}, think);
     assert.equal(m.stop_reason, 'tool_use');
     assert.deepEqual(m.content.map((b) => b.type), ['text', 'tool_use']);
     assert.deepEqual([m.content[1].name, m.content[1].input], ['get_time', { city: 'Rome é' }]);
-    const s = think.messages.stream(request({ max_tokens: 120, tools, grammar: calls }));
+    const s = think.messages.stream(request({ max_tokens: 120, tools, grammar: calls, thinking: { type: 'disabled' } }));
     const partial = [];
     s.on('inputJson', (piece) => partial.push(piece));
     const final = await s.finalMessage();

@@ -61,6 +61,11 @@ test('what cannot be enforced is refused by name', async () => {
         [format({ type: 'thing' }), /type/, 'response_format.json_schema'],
         [format(5), /schema/, 'response_format.json_schema'],
         [{ response_format: { type: 'json_schema' } }, /schema/, 'response_format.json_schema.schema'],
+        [{ response_format: {} }, /json_schema/, 'response_format.type'],
+        [{ response_format: { type: 5 } }, /string/, 'response_format.type'],
+        [{ response_format: { type: 'text', schema: {} } }, /schema/, 'response_format.type'],
+        [{ response_format: { type: 'json_object', grammar: 'x' } }, /not known/, 'response_format.grammar'],
+        [{ response_format: { type: 'json_schema', json_schema: { schema: {}, stric: true } } }, /not known/, 'response_format.json_schema.stric'],
         [{ response_format: { type: 'json_object' }, grammar: 'root ::= "x"' }, /contradicts/, 'grammar'],
     ])
         await assert.rejects(client.chat.completions.create({ ...base, ...fields }), (e) => e.status === 400 && says.test(e.message) && e.param === param);
@@ -119,6 +124,20 @@ test('tools that the model may call, or may not', async () => {
     assert.equal(r.choices.length, 1);
 });
 
+test('tools and a form: a call or an answer in the form', async () => {
+    const both = { ...base, tools, response_format: { type: 'json_schema', json_schema: { name: 'person', schema: person } } };
+    for (const seed of [1, 2, 3, 4]) {
+        const { message, finish_reason } = (await client.chat.completions.create({ ...both, seed, temperature: 1.5 })).choices[0];
+        assert.ok(finish_reason === 'stop' || finish_reason === 'tool_calls');
+        if (message.tool_calls) message.tool_calls.forEach((c) => isCall(c));
+        else isPerson(JSON.parse(message.content));
+        isPerson(JSON.parse((await client.chat.completions.create({ ...both, seed, tool_choice: 'none' })).choices[0].message.content));
+        const must = (await client.chat.completions.create({ ...both, seed, tool_choice: 'required', parallel_tool_calls: false })).choices[0];
+        isCall(must.message.tool_calls[0]);
+        assert.equal(must.message.content, null);
+    }
+});
+
 test('tools and history that make no sense', async () => {
     const bad = (fields, says) => assert.rejects(client.chat.completions.create({ ...base, ...fields }), (e) => e.status === 400 && says.test(e.message));
     await bad({ tools: [{ type: 'web_search' }] }, /tools\[0\]/);
@@ -127,6 +146,6 @@ test('tools and history that make no sense', async () => {
     await bad({ tools: [tool('a', { type: 'object', properties: { x: { not: {} } } })] }, /tools.*not/);
     await bad({ tool_choice: 'required' }, /tool_choice/);
     await bad({ tools, tool_choice: { type: 'function', function: { name: 'other' } } }, /tool_choice/);
-    await bad({ tools, json_schema: person }, /tools/);
+    await bad({ tools, tool_choice: 'required', grammar: 'root ::= "x"' }, /tool_choice/);
     await bad({ messages: [{ role: 'assistant', content: null, tool_calls: [{ id: 'x', type: 'function', function: { name: 'f', arguments: '{' } }] }] }, /messages\[0\]\.tool_calls\[0\]/);
 });

@@ -83,7 +83,7 @@ test('thoughts are an item of their own', async () => {
 });
 
 test('tools are called', async () => {
-    const fields = { max_output_tokens: 200, tools, grammar: calls };
+    const fields = { max_output_tokens: 200, tools, grammar: calls, chat_template_kwargs: { enable_thinking: false } };
     const r = await create(fields, think);
     assert.equal(r.status, 'completed');
     assert.deepEqual(r.output.map((o) => o.type), ['message', 'function_call', 'function_call']);

@@ -140,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dv_chatfmt_parser_options o = {.tools = &tools,
                                        .whole_calls = data[0] & 0x80,
                                        .in_thinking = data[0] & 0x40,
-                                       .keep_thinking = data[0] & 0x20};
+                                       .keep_thinking = data[0] & 0x20,
+                                       .calls_first = data[1] & 0x80};
         int rc = dv_chatfmt_open_text(&f, templates[(data[0] & 0x1f) % n_templates], NULL, NULL, NULL, NULL, NULL);
         if (rc == 0 && run(f, o, s, n, 0, &a) == 0 && run(f, o, s, n, 1 + data[1] % 16, &b) == 0 && a.text.code == 0 &&
             b.text.code == 0) {

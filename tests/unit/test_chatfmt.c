@@ -235,15 +235,29 @@ static void tools_in_words(void **state)
 static void variables_and_open_thoughts(void **state)
 {
     static const struct {
-        const char *vars;
-        bool in;
-    } rows[] = {{NULL, false}, {"{\"open_think\":true}", true}, {"{\"enable_thinking\":false}", false}};
+        const char *vars, *begun; /* the answer's beginning */
+        bool in, may;
+    } rows[] = {{NULL, NULL, false, true},
+                {"{\"open_think\":true}", NULL, true, true},
+                {"{\"enable_thinking\":false}", NULL, false, false},
+                {NULL, " \\n", false, true},
+                {NULL, "Well", false, false},
+                {NULL, "<think>Well", true, true},
+                {NULL, "<think>Well</think>", false, false},
+                {"{\"open_think\":true}", "Well", true, true},
+                {"{\"open_think\":true}", "Well</think> So", false, false},
+                {"{\"enable_thinking\":false}", "<think>Well", false, false}};
     dv_chatfmt *f = open_format(tmpl_qwen);
     for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
         dv_chatfmt_text out = {0};
         dv_err err = {0};
-        assert_int_equal(render(f, "[" USER "]", NULL, NULL, rows[i].vars, false, &out, &err), 0);
+        char messages[200];
+        snprintf(messages, sizeof messages,
+                 rows[i].begun != NULL ? "[" USER ",{\"role\":\"assistant\",\"content\":\"%s\"}]" : "[" USER "]",
+                 rows[i].begun);
+        assert_int_equal(render(f, messages, NULL, NULL, rows[i].vars, rows[i].begun != NULL, &out, &err), 0);
         assert_int_equal(out.in_thinking, rows[i].in);
+        assert_int_equal(out.may_think, rows[i].may);
         dv_chatfmt_text_fini(&out);
     }
     dv_chatfmt_text out = {0};
@@ -254,6 +268,7 @@ static void variables_and_open_thoughts(void **state)
     err = (dv_err){0};
     assert_int_equal(render(f, "[" USER "]", NULL, NULL, "{\"reasoning_effort\":\"low\"}", false, &out, &err), 0);
     assert_non_null(strstr(dv_buf_str(&out.text), "low<|start|>assistant"));
+    assert_true(out.may_think && !out.in_thinking);
     dv_chatfmt_text_fini(&out);
     dv_chatfmt_close(&f);
 }
@@ -344,6 +359,10 @@ static void markers_of_a_vocabulary(void **state)
     json_t *list = parse(TOOLS);
     assert_int_equal(dv_chattools_from_openai(&tools, list, NULL, NULL, NULL), 0);
     json_decref(list);
+    uint32_t marks[DV_CHATFMT_MAX_MARKS]; /* which means something as long as there are tools */
+    assert_int_equal(dv_chatfmt_marks(f, &tools, marks), 1);
+    assert_int_equal(marks[0], id);
+    assert_int_equal(dv_chatfmt_marks(f, NULL, marks), 0);
     event_log log = {.last = -1};
     dv_chatfmt_parser_options o = {.tools = &tools, .on_event = log_event, .arg = &log};
     assert_int_equal(dv_chatfmt_parser_open(&p, f, &o, NULL), 0);
