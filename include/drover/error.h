@@ -24,7 +24,12 @@ extern "C" {
     X(EBUSY, -10, "busy, try again later", 503)                          \
     X(EACCES, -11, "permission denied", 403)                             \
     X(ETEMPLATE, -12, "the chat template refused the conversation", 400) \
-    X(EINTERNAL, -13, "internal error", 500)
+    X(EINTERNAL, -13, "internal error", 500)                             \
+    X(ENOSPC, -14, "no space left", 507)                                 \
+    X(ECORRUPT, -15, "stored data is damaged", 500)                      \
+    X(EEXIST, -16, "exists already", 409)                                \
+    X(EAUTH, -17, "not authenticated", 401)                              \
+    X(ERATE, -18, "too many requests", 429)
 
 enum dv_error_code {
     DV_OK = 0,

@@ -106,7 +106,7 @@ int dv_buf_escaped(dv_buf *b, const char *s, size_t n)
     return b->code;
 }
 
-int dv_buf_json_str(dv_buf *b, const char *s, size_t n)
+static int json_str(dv_buf *b, const char *s, size_t n, bool printable)
 {
     dv_buf_addc(b, '"');
     for (size_t i = 0; i < n;) {
@@ -126,7 +126,8 @@ int dv_buf_json_str(dv_buf *b, const char *s, size_t n)
         case '\b': dv_buf_adds(b, "\\b"); break;
         case '\f': dv_buf_adds(b, "\\f"); break;
         default:
-            if (cp < 0x20 || cp == 0x7f)
+            /* Everything that is not printable is below U+10000: one escape, never a pair. */
+            if (cp < 0x20 || cp == 0x7f || (printable && dv_utf8_printable(s + i, (size_t)k) == 0))
                 dv_buf_printf(b, "\\u%04x", (unsigned)cp);
             else
                 dv_buf_add(b, s + i, (size_t)k);
@@ -135,6 +136,10 @@ int dv_buf_json_str(dv_buf *b, const char *s, size_t n)
     }
     return dv_buf_addc(b, '"');
 }
+
+int dv_buf_json_str(dv_buf *b, const char *s, size_t n) { return json_str(b, s, n, false); }
+
+int dv_buf_json_log(dv_buf *b, const char *s, size_t n) { return json_str(b, s, n, true); }
 
 int dv_buf_json_num(dv_buf *b, double v)
 {

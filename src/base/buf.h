@@ -37,6 +37,8 @@ int dv_buf_escaped(dv_buf *b, const char *s, size_t n);
 
 /** Append s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. RFC 8259 section 7. */
 int dv_buf_json_str(dv_buf *b, const char *s, size_t n);
+/** The same for a log: what dv_utf8_printable refuses (C1 controls, separators, changes of direction) becomes \u escapes too. */
+int dv_buf_json_log(dv_buf *b, const char *s, size_t n);
 /** Append a JSON number, shortest form that reads back as the same double; NaN and infinities as null. */
 int dv_buf_json_num(dv_buf *b, double v);
 

@@ -6,5 +6,7 @@
 
 /** Monotonic time in nanoseconds. */
 uint64_t dv_clock_ns(void);
+/** Wall clock: milliseconds since 1970, UTC. Jumps when somebody sets it. */
+uint64_t dv_clock_wall_ms(void);
 
 #endif

@@ -93,6 +93,8 @@ void dv_free(void *p)
     free(h);
 }
 
+size_t dv_mem_size(const void *p) { return ((const mem_head *)((const char *)p - MEM_ALIGN))->size; }
+
 char *dv_strndup(dv_mem_cat cat, const char *s, size_t n)
 {
     size_t total;
@@ -118,6 +120,7 @@ const char *dv_mem_name(dv_mem_cat cat)
     case DV_MEM_GRAMMAR: return "grammar";
     case DV_MEM_HTTP: return "http";
     case DV_MEM_API: return "api";
+    case DV_MEM_STORE: return "store";
     case DV_MEM_CAT_N: break;
     }
     return "?";

@@ -20,6 +20,7 @@ typedef enum dv_mem_cat {
     DV_MEM_SESSION, /**< sessions, samplers */
     DV_MEM_HTTP,    /**< connections, heads, replies (bodies and queues are buffers: DV_MEM_BASE) */
     DV_MEM_API,     /**< requests and answers of the server */
+    DV_MEM_STORE,   /**< the database and what is kept of it in memory */
     DV_MEM_CAT_N
 } dv_mem_cat;
 
@@ -33,6 +34,8 @@ void *dv_alloc_array(dv_mem_cat cat, size_t n, size_t size) DV_WARN_UNUSED;
 void *dv_realloc(dv_mem_cat cat, void *p, size_t n) DV_WARN_UNUSED;
 /** p may be NULL. */
 void dv_free(void *p);
+/** Bytes that were asked for; p is not NULL. */
+size_t dv_mem_size(const void *p);
 /** Terminated copy of n bytes. */
 char *dv_strndup(dv_mem_cat cat, const char *s, size_t n) DV_WARN_UNUSED;
 
