@@ -3,6 +3,7 @@
  * Ctrl-D leaves. What was typed stays in memory: no history file. */
 #include "base/err.h"
 #include "base/utf8.h"
+#include "base/word.h"
 #include "cli/run.h"
 
 #include <histedit.h>
@@ -91,7 +92,7 @@ static int run_command(chat *c, const char *line, dv_err *err)
             return commands[i].run(c, line + n + strspn(line + n, " \t"), err);
     }
     snprintf(word, sizeof word, "%.*s", (int)DV_MIN(n, sizeof word - 1), line);
-    const char *hint = dv_opt_nearest(word, names, DV_ARRAY_LEN(names));
+    const char *hint = dv_word_nearest(word, names, DV_ARRAY_LEN(names));
     return dv_fail(err, DV_EINVAL, "unknown command %s, did you mean %s?", word, hint != NULL ? hint : "/help");
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The drover program: finds the command and makes sure that what it printed arrived. */
 #include "base/attr.h"
+#include "base/word.h"
 #include "cli/cmd.h"
 #include "drover/version.h"
 
@@ -53,7 +54,7 @@ static int unknown_command(const char *name)
         if (*p < 0x20 || *p > 0x7e)
             *p = '?';
     return program_error(name[0] == '-' ? "unknown option" : "unknown command", safe,
-                         dv_opt_nearest(safe, names, DV_ARRAY_LEN(names)));
+                         dv_word_nearest(safe, names, DV_ARRAY_LEN(names)));
 }
 
 static int help_command(int argc, char **argv)

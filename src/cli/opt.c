@@ -1,74 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/opt.h"
 
+#include "base/word.h"
 #include "cli/cmd.h"
 
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { HELP_COLUMN = 30, HELP_WIDTH = 100, NAME_MAX_LEN = 64 };
-
-bool dv_opt_u64(const char *s, uint64_t *out)
-{
-    size_t n = strspn(s, "0123456789");
-    if (n == 0 || s[n] != 0)
-        return false;
-    errno = 0;
-    unsigned long long v = strtoull(s, NULL, 10);
-    *out = v;
-    return errno == 0;
-}
-
-bool dv_opt_double(const char *s, double *out)
-{
-    /* strtod alone would take blanks, hexadecimal, "inf" and "nan". */
-    if (s[0] == 0 || s[strspn(s, "0123456789+-.eE")] != 0)
-        return false;
-    char *end = NULL;
-    double v = strtod(s, &end);
-    *out = v;
-    return end != s && *end == 0 && isfinite(v);
-}
-
-/* Edit distance of two short words with swaps of neighbours counted as one. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[3][NAME_MAX_LEN + 1];
-    size_t na = strlen(a), nb = strlen(b);
-    if (na > NAME_MAX_LEN || nb > NAME_MAX_LEN)
-        return NAME_MAX_LEN;
-    for (size_t j = 0; j <= nb; j++)
-        row[0][j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t *cur = row[i % 3], *up = row[(i + 2) % 3], *up2 = row[(i + 1) % 3];
-        cur[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = up[j - 1] + (a[i - 1] != b[j - 1]);
-            best = DV_MIN(best, DV_MIN(up[j], cur[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                best = DV_MIN(best, up2[j - 2] + 1);
-            cur[j] = best;
-        }
-    }
-    return row[na % 3][nb];
-}
-
-const char *dv_opt_nearest(const char *word, const char *const *words, size_t n)
-{
-    size_t len = strlen(word), best = len < 3 ? 1 : len < 6 ? 2 : 3;
-    const char *found = NULL;
-    for (size_t i = 0; i < n; i++) {
-        size_t d = distance(word, words[i]);
-        if (d <= best && d < strlen(words[i])) {
-            found = words[i];
-            best = d - (d > 0);
-        }
-    }
-    return found;
-}
 
 /* "-m, --model" for help, "--model" for errors. */
 static const char *display_name(const dv_opt *o, char buf[NAME_MAX_LEN + 8])
@@ -144,20 +83,6 @@ static int bad_value(const dv_cmd *cmd, const dv_opt *o, const char *text)
                         o->open_min ? "and up to" : "to", o->max, text);
 }
 
-/* Index of text among the words of "a|b|c", or -1. */
-static int choice_index(const char *words, const char *text)
-{
-    size_t len = strlen(text);
-    for (int i = 0;; i++) {
-        size_t n = strcspn(words, "|");
-        if (n == len && memcmp(words, text, n) == 0)
-            return i;
-        if (words[n] == 0)
-            return -1;
-        words += n + 1;
-    }
-}
-
 /* Store one value; 0 or an exit code. */
 static int set_value(const dv_cmd *cmd, const dv_opt *o, void *values, const char *text)
 {
@@ -167,20 +92,20 @@ static int set_value(const dv_cmd *cmd, const dv_opt *o, void *values, const cha
     case DV_OPT_STRING: *(const char **)field = text; return 0;
     case DV_OPT_UINT: {
         uint64_t v;
-        if (!dv_opt_u64(text, &v) || (double)v < o->min || (double)v > o->max)
+        if (!dv_word_u64(text, &v) || (double)v < o->min || (double)v > o->max)
             return bad_value(cmd, o, text);
         *(uint64_t *)field = v;
         return 0;
     }
     case DV_OPT_NUM: {
         double v;
-        if (!dv_opt_double(text, &v) || v < o->min || v > o->max || (o->open_min && v <= o->min))
+        if (!dv_word_double(text, &v) || v < o->min || v > o->max || (o->open_min && v <= o->min))
             return bad_value(cmd, o, text);
         *(double *)field = v;
         return 0;
     }
     case DV_OPT_CHOICE: {
-        int v = choice_index(o->value, text);
+        int v = dv_word_index(o->value, text);
         if (v < 0)
             return bad_value(cmd, o, text);
         *(int *)field = v;
@@ -220,14 +145,14 @@ static const dv_opt *find_short(const dv_cmd *cmd, char c)
 
 static int unknown_option(const dv_cmd *cmd, const char *arg, size_t len)
 {
-    const char *names[64];
+    const char *names[256];
     char word[NAME_MAX_LEN + 1];
     size_t n = 0;
     for (size_t i = 0; i < cmd->n_opts && n < DV_ARRAY_LEN(names); i++)
         if (cmd->opts[i].name != NULL)
             names[n++] = cmd->opts[i].name;
     snprintf(word, sizeof word, "%.*s", (int)DV_MIN(len, (size_t)NAME_MAX_LEN), arg);
-    const char *hint = strncmp(word, "--", 2) == 0 ? dv_opt_nearest(word + 2, names, n) : NULL;
+    const char *hint = strncmp(word, "--", 2) == 0 ? dv_word_nearest(word + 2, names, n) : NULL;
     if (hint != NULL)
         return dv_cmd_usage(cmd, "unknown option '%s', did you mean --%s?", word, hint);
     return dv_cmd_usage(cmd, "unknown option '%s'", word);

@@ -62,12 +62,4 @@ enum dv_exit { DV_EXIT_OK = 0, DV_EXIT_FAILURE = 1, DV_EXIT_USAGE = 2 };
 bool dv_opt_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t values_size, size_t *n_args,
                   int *exit_code) DV_WARN_UNUSED;
 
-/** Strict decimal: digits only, no sign, no blanks; false when it is something else or does not fit. */
-bool dv_opt_u64(const char *s, uint64_t *out);
-/** Strict decimal number with optional sign, fraction and exponent; finite. */
-bool dv_opt_double(const char *s, double *out);
-
-/** The word of words[n] that a mistyped one probably means; NULL when none is near. */
-const char *dv_opt_nearest(const char *word, const char *const *words, size_t n);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/word.h"
 #include "cli/load.h"
 
 #include <math.h>
@@ -68,8 +69,8 @@ static bool parse_bias(const char *text, dv_logit_bias *out)
         return false;
     memcpy(id, text, n);
     id[n] = 0;
-    if (!dv_opt_u64(id, &v) || v > UINT32_MAX ||
-        (strcmp(text + n + 1, "-inf") != 0 && !dv_opt_double(text + n + 1, &x)))
+    if (!dv_word_u64(id, &v) || v > UINT32_MAX ||
+        (strcmp(text + n + 1, "-inf") != 0 && !dv_word_double(text + n + 1, &x)))
         return false;
     *out = (dv_logit_bias){.id = (uint32_t)v, .bias = (float)x};
     return true;

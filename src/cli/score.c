@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/word.h"
 #include "cli/load.h"
 
 #include <math.h>
@@ -66,7 +67,7 @@ static int parse_tokens(const char *text, ids *out, dv_err *err)
         uint64_t v;
         size_t n = strcspn(text, ",");
         snprintf(number, sizeof number, "%.*s", (int)DV_MIN(n, sizeof number - 1), text);
-        if (n >= sizeof number || !dv_opt_u64(number, &v) || v > UINT32_MAX)
+        if (n >= sizeof number || !dv_word_u64(number, &v) || v > UINT32_MAX)
             return dv_fail(err, DV_EINVAL, "--tokens must be token ids separated by commas; number %zu is '%.40s'",
                            out->n + 1, number);
         out->v[out->n] = (uint32_t)v;

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "base/rng.h"
 #include "base/utf8.h"
+#include "base/word.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -220,6 +221,37 @@ static void rng_is_fixed(void **state)
     assert_true(fabs(sum / 1e5) < 0.02 && fabs(sq / 1e5 - 1) < 0.03);
 }
 
+static void words_are_strict(void **state)
+{
+    static const char *const names[] = {"context", "threads", "kv-type", "n"};
+    static const char *const no_u64[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1.0", "18446744073709551616"};
+    static const char *const no_double[] = {"", "nan", "inf", "0x1p3", "1 ", " 1", "1e999", "1e", "-"};
+    uint64_t u;
+    double d;
+    for (size_t i = 0; i < DV_ARRAY_LEN(no_u64); i++)
+        assert_false(dv_word_u64(no_u64[i], &u));
+    for (size_t i = 0; i < DV_ARRAY_LEN(no_double); i++)
+        assert_false(dv_word_double(no_double[i], &d));
+    assert_true(dv_word_u64("18446744073709551615", &u) && u == UINT64_MAX);
+    assert_true(dv_word_double("-1.5e3", &d) && d == -1500);
+
+    assert_int_equal(dv_word_index("a|bc|d", "bc"), 1);
+    assert_int_equal(dv_word_index("a|bc|d", "d"), 2);
+    assert_int_equal(dv_word_index("a|bc|d", "b"), -1);
+    assert_int_equal(dv_word_index("a|bc|d", "bc|d"), -1);
+    assert_int_equal(dv_word_index("a|bc|d", ""), -1);
+
+    assert_string_equal(dv_word_nearest("contxet", names, 4), "context");
+    assert_string_equal(dv_word_nearest("kvtype", names, 4), "kv-type");
+    assert_string_equal(dv_word_nearest("thread", names, 4), "threads");
+    assert_null(dv_word_nearest("port", names, 4));
+    assert_null(dv_word_nearest("m", names, 4)); /* nothing in common is not near */
+    char longer[200];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    assert_null(dv_word_nearest(longer, names, 4));
+}
+
 int main(void)
 {
     /* clang-format off */
@@ -227,7 +259,7 @@ int main(void)
         cmocka_unit_test(err_keeps_first_and_escapes), cmocka_unit_test(err_cuts_at_a_character),
         cmocka_unit_test(utf8_refuses_what_rfc3629_refuses), cmocka_unit_test(buf_limit_and_json), cmocka_unit_test(text_for_people_is_escaped),
         cmocka_unit_test(mem_counts_and_fails_on_demand), cmocka_unit_test(arena_limit),
-        cmocka_unit_test(pool_runs_every_part_once), cmocka_unit_test(rng_is_fixed),
+        cmocka_unit_test(pool_runs_every_part_once), cmocka_unit_test(rng_is_fixed), cmocka_unit_test(words_are_strict),
     };
     /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);
