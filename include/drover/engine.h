@@ -33,9 +33,8 @@ typedef enum dv_kv_format {
 } dv_kv_format;
 
 typedef struct dv_engine_options {
-    unsigned threads; /**< 1..256; 0: one per usable core */
-    const char
-        *cpu_mask; /**< "c", "avx2", "avx512", "avx512-vnni": the highest level to use; NULL: the best there is */
+    unsigned threads;     /**< 1..256; 0: one per usable core */
+    const char *cpu_mask; /**< highest level to use: "c", "avx2", "avx-vnni", "avx512", "avx512-vnni"; NULL: the best */
     dv_kv_format kv_format;
     uint32_t ctx;    /**< positions a session may hold; 0: the smaller of the model's training context and 4096 */
     uint32_t batch;  /**< tokens of one prefill step, 1..4096; 0: 512 */

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
 
 #if DV_ARCH_X86_64
@@ -14,6 +15,13 @@ static uint64_t xgetbv0(void)
     uint32_t lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     return (uint64_t)hi << 32 | lo;
+}
+
+/* Leaf 7 must have a subleaf 1. */
+static bool avx_vnni(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
 /* Intel SDM vol. 1, 14.3 and 15.2: the feature bit, OSXSAVE and the state bits in XCR0 are all needed. */
@@ -32,6 +40,8 @@ unsigned dv_cpu_detect(void)
     if ((b & avx2_bmi) != avx2_bmi)
         return 0;
     flags |= DV_CPU_AVX2;
+    if (a >= 1 && avx_vnni())
+        flags |= DV_CPU_AVX_VNNI;
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     if ((xcr0 & 0xe6) != 0xe6 || (b & f_dq_bw_vl) != f_dq_bw_vl)
         return flags;
@@ -50,6 +60,7 @@ static const struct {
 } levels[] = {
     {"avx512-vnni", DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI},
     {"avx512", DV_CPU_AVX2 | DV_CPU_AVX512},
+    {"avx-vnni", DV_CPU_AVX2 | DV_CPU_AVX_VNNI},
     {"avx2", DV_CPU_AVX2},
     {"c", 0},
 };

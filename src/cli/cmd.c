@@ -57,6 +57,6 @@ int dv_cmd_output_error(void) { return output_error; }
 
 const char *dv_cpu_mask_name(int index)
 {
-    static const char *const names[] = {NULL, "c", "avx2", "avx512", "avx512-vnni"};
+    static const char *const names[] = {NULL, "c", "avx2", "avx-vnni", "avx512", "avx512-vnni"};
     return index >= 0 && (size_t)index < DV_ARRAY_LEN(names) ? names[index] : NULL;
 }

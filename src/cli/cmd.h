@@ -31,10 +31,10 @@ int dv_cmd_output_error(void);
 #define DV_OPT_ROW_MODEL(S, field) \
     {.name = "model", .short_name = 'm', .type = DV_OPT_STRING, .value = "FILE", .offset = offsetof(S, field), .help = "Model in GGUF format"}
 /* clang-format on */
-#define DV_OPT_ROW_CPU_MASK(S, field)                                                         \
-    {                                                                                         \
-        .name = "cpu-mask", .type = DV_OPT_CHOICE, .value = "best|c|avx2|avx512|avx512-vnni", \
-        .offset = offsetof(S, field), .def = "best", .help = "Highest kernel level to use"    \
+#define DV_OPT_ROW_CPU_MASK(S, field)                                                                  \
+    {                                                                                                  \
+        .name = "cpu-mask", .type = DV_OPT_CHOICE, .value = "best|c|avx2|avx-vnni|avx512|avx512-vnni", \
+        .offset = offsetof(S, field), .def = "best", .help = "Highest kernel level to use"             \
     }
 
 /** Level name of an index that DV_OPT_ROW_CPU_MASK stored; NULL for "best". */

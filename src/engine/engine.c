@@ -15,7 +15,8 @@ static int check_options(const dv_engine_options *o, unsigned *cpu, dv_err *err)
     if (o->cpu_mask != NULL) {
         int mask = dv_cpu_level_parse(o->cpu_mask);
         if (mask < 0)
-            return dv_fail(err, DV_EINVAL, "cpu_mask: \"%s\" is none of c, avx2, avx512, avx512-vnni", o->cpu_mask);
+            return dv_fail(err, DV_EINVAL, "cpu_mask: \"%s\" is none of c, avx2, avx-vnni, avx512, avx512-vnni",
+                           o->cpu_mask);
         *cpu &= (unsigned)mask;
     }
     if (o->threads > 256)

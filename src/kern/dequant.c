@@ -26,6 +26,20 @@ dv_shape dv_type_shape(dv_type type)
     return DV_SHAPE_FLOAT;
 }
 
+uint32_t dv_type_bias_log2(dv_type type)
+{
+    switch (type) {
+    case DV_TYPE_Q3_K: return 2;
+    case DV_TYPE_Q4_0: return 3;
+    case DV_TYPE_Q5_0: return 4;
+    case DV_TYPE_Q6_K: return 5;
+    case DV_TYPE_Q8_0:
+    case DV_TYPE_IQ4_NL:
+    case DV_TYPE_IQ4_XS: return 7;
+    default: return 0;
+    }
+}
+
 static void dequant_float(dv_type type, const uint8_t *src, float *dst, size_t n)
 {
     if (type == DV_TYPE_F32) {

@@ -20,8 +20,9 @@ void dv_kern_init(dv_kern *k, unsigned cpu)
 #if DV_ARCH_X86_64
     if (!(cpu & DV_CPU_AVX2))
         return;
-    dv__kern_init_avx2(k);
-    k->cpu = DV_CPU_AVX2;
+    bool avx_vnni = cpu & DV_CPU_AVX_VNNI;
+    dv__kern_init_avx2(k, avx_vnni);
+    k->cpu = DV_CPU_AVX2 | (avx_vnni ? DV_CPU_AVX_VNNI : 0u);
     if (!(cpu & DV_CPU_AVX512))
         return;
     bool vnni = cpu & DV_CPU_AVX512_VNNI;

@@ -6,15 +6,16 @@
  * in the batch. "16-lane sum" of v[0..n): lane j adds v[j], v[j+16], ... in this order, then lanes are added pairwise: j + (j+8),
  * j + (j+4), j + (j+2), j + (j+1). Where a product is summed, the addition is fma(a, b, lane).
  *
- * Matrix product. Weights stay in their GGUF layout; a kernel unpacks a tile of 32 rows x 256 columns into 16-bit integers with f32
+ * Matrix product. Weights stay in their GGUF layout; a kernel unpacks a tile of 32 rows x 256 columns into 8-bit integers with f32
  * scales per sub-block, and one integer kernel per sub-block shape multiplies the tile with any number of tokens. Activations are
- * quantised to 16 bits per 256 elements, which makes their rounding error negligible beside that of any weight type. One tile read
- * serves all tokens of a step, and one token goes through the same arithmetic as five hundred. */
+ * quantised to 8 bits per 16 elements; where that is too coarse, what the rounding lost is quantised again and multiplied as a second
+ * column. One tile read serves all tokens of a step, and one token goes through the same arithmetic as five hundred. */
 #ifndef DV_KERN_KERN_H
 #define DV_KERN_KERN_H
 
 #include "base/attr.h"
 #include "gguf/type.h"
+#include "kern/ahead.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,34 +23,37 @@
 
 enum {
     DV_SB = 256,        /**< elements of a super-block along n_in */
+    DV_ACT_GROUP = 16,  /**< activations that share a scale */
     DV_TILE_ROWS = 32,  /**< rows (outputs) of a tile */
     DV_FTILE_K = 128,   /**< columns of a float tile */
     DV_KV_GROUP = 16,   /**< positions interleaved in the K cache */
+    DV_GEMM_AHEAD = 2,  /**< prefetch distance of products with a tile, in tiles */
     DV_GEMV_ROWS = 16,  /**< rows and */
     DV_GEMV_COLS = 4,   /**< most columns of a product without a tile, */
     DV_GEMV_AHEAD = 4,  /**< and its prefetch distance in calls: some 10 KB, so a part of the L1 cache */
     DV_KV_Q8_BLOCK = 32 /**< elements that share a scale in a q8_0 KV cache */
 };
 
-/** 256 activations of one token, quantised. x[i] = d * q[i]. */
+/** 256 activations of one token, quantised: x[i] = d[i / 16] * q[i]. */
 typedef struct dv_act_block {
-    int16_t q
-        [DV_SB]; /**< in each group of 4 the order is 0,2,1,3 (what nibble and byte masks of weights give without shuffles) */
-    float s16[16]; /**< sum of q over elements 16b..16b+15; exact */
-    float s32[8];  /**< sum of q over elements 32b..32b+31; exact */
-    float d;       /**< max|x| / 32767; 0 (and q = 0) when 32767 / max|x| overflows, so for an all-zero block too;
+    int8_t q[DV_SB]; /**< -127..127 */
+    int32_t neg[16]; /**< minus the sum of a group's q */
+    float d[16]; /**< of a group: max|x| / 127; 0 (and q = 0) when 127 / max|x| overflows, so for an all-zero group too;
                            NaN (and q = 0) when an x is NaN or infinite */
-    float pad[7];  /**< unspecified */
+    float s16[16]; /**< the group's sum: d * -neg, rounded once */
+    float s32[8];  /**< the sum of groups 2b and 2b + 1: fma(d[2b + 1], -neg[2b + 1], s16[2b]) */
+    float pad[8];  /**< unspecified */
 } dv_act_block;
-_Static_assert(sizeof(dv_act_block) == 640, "ten cache lines");
+_Static_assert(sizeof(dv_act_block) == 512, "eight cache lines");
 
-/** A tile of unpacked integer weights: weight(r, k) = d[b][r] * q(r, k) + m[b][r], b the sub-block of k. Rows past n_rows are zero
- * (q, d and m, where m is in use; the sign of zero is free). d and m hold the exact products: block scale times sub-block scale. */
+/** A tile of unpacked integer weights: weight(r, k) = d[b][r] * (q(r, k) - bias) + m[b][r], b the sub-block of k. Rows past n_rows are
+ * zero (q, d and m, where m is in use; the sign of zero is free). d and m hold the exact products: block scale times sub-block scale. */
 typedef struct dv_tile {
     DV_ALIGNED(64)
-    int16_t q[DV_SB / 2][DV_TILE_ROWS][2];    /**< pair i holds columns 4(i/2) + {0,2} (i even) or {1,3} (i odd) */
+    uint8_t q[DV_SB / 4][DV_TILE_ROWS][4];    /**< word i holds columns 4i..4i+3 */
     DV_ALIGNED(64) float d[16][DV_TILE_ROWS]; /**< scale of sub-block b */
     DV_ALIGNED(64) float m[16][DV_TILE_ROWS]; /**< offset of sub-block b; unset for shapes without offset */
+    uint32_t bias_log2; /**< of shapes without offset, whose bias is a power of two; of the others it is 0 */
 } dv_tile;
 
 /** Shapes of integer tiles. */
@@ -64,6 +68,8 @@ typedef enum dv_shape {
 
 /** Shape of a supported type. */
 dv_shape dv_type_shape(dv_type type);
+/** What a tile's q is above the type's own integers, as the exponent of 2; for shapes without offset. */
+uint32_t dv_type_bias_log2(dv_type type);
 
 /** KV cache element formats. */
 typedef enum dv_kv_type { DV_KV_F16, DV_KV_Q8_0, DV_KV_F32, DV_KV_TYPE_N } dv_kv_type;
@@ -81,13 +87,17 @@ typedef void (*dv_unpackf_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_row
 
 /**
  * acc[c * 32 + r] += sum over the tile's columns of weight(r, k) * x_c(k), for each token c and row r:
- *   s = 0; for each sub-block b: s = fma((float)isum_b, d[b][r], s); with offset: s = fma(m[b][r], x_c.s32[b] (or s16[b]), s)
- *   acc = fma(s, x_c.d, acc)
- * isum_b is the exact integer sum of q(r, k) * x_c.q(k).
+ *   s = 0; for each sub-block b:
+ *     t = (float)isum_g * x_c.d[g], g = b for sub-blocks of 16, else g = 2b and then t = fma((float)isum_(g+1), x_c.d[g + 1], t)
+ *     s = fma(t, d[b][r], s); with offset: s = fma(m[b][r], x_c.s32[b] (or s16[b]), s)
+ *   acc = acc + s
+ * isum_g is the exact integer sum of (q(r, k) - bias) * x_c.q(k) over group g, below 2^19.
  * @param n_k  as given to unpack
  * @param x    [n_cols] blocks
+ * @param ahead  a hint; n_rows up to 32
  */
-typedef void (*dv_gemm_fn)(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
+typedef void (*dv_gemm_fn)(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols,
+                           const dv_ahead *ahead, float *acc);
 /**
  * unpack and gemm in one, for DV_GEMV_ROWS rows and few columns: what is unpacked goes into the products from the registers. The same
  * arithmetic and the same layout of acc, of which the caller points to the first of these rows.
@@ -101,8 +111,8 @@ typedef void (*dv_gemv_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, con
 typedef void (*dv_gemmf_fn)(const float *tile, uint32_t n_k, const float *x, size_t ldx, uint32_t n_cols, float *acc);
 
 /**
- * Quantise a row of n activations (n a multiple of 32): block i goes to out[i * stride]. q = round-half-even(x * (32767 / max|x|)),
- * the division done in f32 first and the product clamped to +-32767. The unused tail of a last partial block is zero.
+ * Quantise a row of n activations (n a multiple of 32): block i goes to out[i * stride]. q = round-half-even(x * (127 / max|x|)),
+ * the division done in f32 first and the product clamped to +-127. The unused tail of a last partial block is zero.
  */
 typedef void (*dv_quant_act_fn)(const float *x, uint32_t n, dv_act_block *out, size_t stride);
 
@@ -180,7 +190,7 @@ typedef struct dv_kern {
 /** Fill every slot for the levels in cpu (dv_cpu_detect() & mask). A test can hold several tables at once. */
 void dv_kern_init(dv_kern *k, unsigned cpu);
 void dv__kern_init_c(dv_kern *k);
-void dv__kern_init_avx2(dv_kern *k);
+void dv__kern_init_avx2(dv_kern *k, bool vnni);
 void dv__kern_init_avx512(dv_kern *k, bool vnni);
 
 /** Dequantise n elements (whole blocks) of any supported type; the definition of what a block means. C only: used per embedding row. */

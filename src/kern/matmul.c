@@ -30,8 +30,8 @@ enum {
 };
 
 typedef struct input {
-    const dv_mm_job *job; /* x, ldx, n_tok and w->n_in are those of every job that shares it */
-    dv_act_block *blocks; /* [n_sb][n_tok] */
+    const dv_mm_job *job; /* x, ldx, n_tok, w->n_in and w->fine are those of every job that shares it */
+    dv_act_block *blocks; /* [n_sb][columns] */
     size_t first_part;
     uint32_t tok_per_part;
 } input;
@@ -40,7 +40,8 @@ typedef struct plan {
     const dv_mm_job *job;
     const dv_act_block *blocks; /* NULL for float weights */
     size_t first_part;
-    uint32_t chunk; /* columns */
+    uint32_t columns; /* of the input: the tokens, or two for each */
+    uint32_t chunk;   /* columns */
     uint32_t groups_per_part;
     uint32_t row_parts; /* parts of one chunk */
 } plan;
@@ -68,11 +69,16 @@ static uint32_t div_up(uint32_t a, uint32_t b) { return a / b + (a % b != 0); }
 
 static bool is_float(const dv_mat *w) { return dv_type_shape(w->type) == DV_SHAPE_FLOAT; }
 
+static bool is_fine(const dv_mat *w) { return w->fine && !is_float(w); }
+
+static uint32_t columns(const dv_mm_job *job) { return is_fine(job->w) ? 2 * job->n_tok : job->n_tok; }
+
 /* --- planning, by the owner thread --- */
 
 static bool same_input(const dv_mm_job *a, const dv_mm_job *b)
 {
-    return a->x == b->x && a->ldx == b->ldx && a->n_tok == b->n_tok && a->w->n_in == b->w->n_in;
+    return a->x == b->x && a->ldx == b->ldx && a->n_tok == b->n_tok && a->w->n_in == b->w->n_in &&
+           a->w->fine == b->w->fine;
 }
 
 /* Blocks for the job's quantised input, shared with the job before where it is the same; NULL when they do not fit any more. */
@@ -80,7 +86,7 @@ static const dv_act_block *plan_input(dv_mm *mm, const dv_mm_job *job, size_t *u
 {
     if (mm->n_inputs > 0 && same_input(mm->inputs[mm->n_inputs - 1].job, job))
         return mm->inputs[mm->n_inputs - 1].blocks;
-    size_t need = (size_t)div_up(job->w->n_in, DV_SB) * job->n_tok;
+    size_t need = (size_t)div_up(job->w->n_in, DV_SB) * columns(job);
     if (need > mm->n_blocks - *used)
         return NULL;
     uint32_t tokens = DV_MAX(QUANT_ELEMENTS / DV_MAX(job->w->n_in, 1u), 1u);
@@ -91,31 +97,32 @@ static const dv_act_block *plan_input(dv_mm *mm, const dv_mm_job *job, size_t *u
     return in->blocks;
 }
 
-static uint32_t chunk_columns(const dv_mm_job *job, bool is_f)
+static uint32_t chunk_columns(const dv_mm_job *job, uint32_t n_cols, bool is_f)
 {
     size_t column_bytes = is_f ? job->w->n_in * sizeof(float) : div_up(job->w->n_in, DV_SB) * sizeof(dv_act_block);
     size_t most = DV_MIN(DV_MAX(CHUNK_BYTES / DV_MAX(column_bytes, 1u), (size_t)CHUNK_MIN), (size_t)CHUNK_MAX);
-    uint32_t n_chunks = div_up(job->n_tok, (uint32_t)most);
-    uint32_t columns = div_up(div_up(job->n_tok, n_chunks), CHUNK_STEP) * CHUNK_STEP;
-    return DV_MIN(columns, (uint32_t)most);
+    uint32_t n_chunks = div_up(n_cols, (uint32_t)most);
+    uint32_t chunk = div_up(div_up(n_cols, n_chunks), CHUNK_STEP) * CHUNK_STEP;
+    return DV_MIN(chunk, (uint32_t)most / CHUNK_STEP * CHUNK_STEP);
 }
 
 static void plan_job(dv_mm *mm, const dv_mm_job *job, const dv_act_block *blocks)
 {
-    uint32_t chunk = chunk_columns(job, blocks == NULL), n_groups = div_up(job->w->n_out, DV_TILE_ROWS);
-    uint64_t group_cost =
-        (uint64_t)DV_TILE_ROWS * DV_MAX(job->w->n_in, 1u) *
-        (job->n_tok <= DV_GEMV_COLS ? job->n_tok + STREAM_COLS : DV_MIN(chunk, job->n_tok) + UNPACK_COLS);
+    uint32_t n_cols = columns(job), chunk = chunk_columns(job, n_cols, blocks == NULL);
+    uint32_t n_groups = div_up(job->w->n_out, DV_TILE_ROWS);
+    uint64_t group_cost = (uint64_t)DV_TILE_ROWS * DV_MAX(job->w->n_in, 1u) *
+                          (n_cols <= DV_GEMV_COLS ? n_cols + STREAM_COLS : DV_MIN(chunk, n_cols) + UNPACK_COLS);
     uint32_t most = n_groups / (dv_pool_threads(mm->pool) * PARTS_PER_THREAD);
     uint32_t groups = (uint32_t)DV_MIN(PART_COST / group_cost, (uint64_t)most);
     plan *p = &mm->plans[mm->n_plans++];
     *p = (plan){.job = job,
                 .blocks = blocks,
                 .first_part = mm->mul_parts,
+                .columns = n_cols,
                 .chunk = chunk,
                 .groups_per_part = DV_MAX(groups, 1u)};
     p->row_parts = div_up(n_groups, p->groups_per_part);
-    mm->mul_parts += (size_t)p->row_parts * div_up(job->n_tok, chunk);
+    mm->mul_parts += (size_t)p->row_parts * div_up(n_cols, chunk);
 }
 
 /* Plans as many jobs as fit; returns how many. */
@@ -136,6 +143,19 @@ static size_t plan_jobs(dv_mm *mm, const dv_mm_job *jobs, size_t n_jobs)
 
 /* --- parts, by any thread --- */
 
+/* The row x of n elements into pairs of blocks, out[i * stride] and the one after it: x, and what that lost. */
+static void quant_fine(const dv_kern *kern, const float *x, uint32_t n, dv_act_block *out, size_t stride)
+{
+    for (uint32_t at = 0; at < n; at += DV_SB, out += stride) {
+        uint32_t n_k = DV_MIN(n - at, (uint32_t)DV_SB);
+        float rest[DV_SB];
+        kern->quant_act(x + at, n_k, out, 1);
+        for (uint32_t i = 0; i < n_k; i++)
+            rest[i] = x[at + i] - out->d[i / DV_ACT_GROUP] * (float)out->q[i];
+        kern->quant_act(rest, n_k, out + 1, 1);
+    }
+}
+
 static void quant_part(void *arg, size_t part, size_t n_parts, unsigned thread)
 {
     const dv_mm *mm = arg;
@@ -146,114 +166,112 @@ static void quant_part(void *arg, size_t part, size_t n_parts, unsigned thread)
     uint32_t at = (uint32_t)(part - in->first_part) * in->tok_per_part, end = DV_MIN(at + in->tok_per_part, job->n_tok);
     (void)n_parts;
     (void)thread;
-    for (; at < end; at++)
-        mm->kern->quant_act(job->x + at * job->ldx, job->w->n_in, in->blocks + at, job->n_tok);
-}
-
-/* Rows of the tile that comes next. 32 rows are more streams than hardware prefetchers follow, and a tile's worth of requests at once is
- * more than a core can have in flight: so half is asked for before unpacking and half before multiplying (see bench/matmul.c). */
-typedef struct ahead {
-    const uint8_t *w; /* NULL: there is none */
-    size_t row_bytes, tile_bytes;
-} ahead;
-
-static ahead tile_after(const dv_mat *w, const uint8_t *tile, size_t tile_bytes, uint32_t row, bool last_of_row)
-{
-    ahead a = {.w = tile + tile_bytes, .row_bytes = w->row_bytes, .tile_bytes = tile_bytes};
-    if (last_of_row)
-        a.w = w->n_out - row > DV_TILE_ROWS ? w->data + (row + DV_TILE_ROWS) * w->row_bytes : NULL;
-    return a;
-}
-
-DV_INLINE void prefetch(ahead a, uint32_t first_row, uint32_t end_row)
-{
-    for (uint32_t r = first_row; r < end_row && a.w != NULL; r++) {
-        /* The line that the tile shares with the one before it is there already. */
-        uintptr_t p = (uintptr_t)a.w + r * a.row_bytes, end = p + a.tile_bytes;
-        for (p = (p + 63) & ~(uintptr_t)63; p < end; p += 64)
-            __builtin_prefetch((const void *)p);
+    for (; at < end; at++) {
+        const float *x = job->x + at * job->ldx;
+        if (is_fine(job->w))
+            quant_fine(mm->kern, x, job->w->n_in, in->blocks + 2 * (size_t)at, columns(job));
+        else
+            mm->kern->quant_act(x, job->w->n_in, in->blocks + at, job->n_tok);
     }
 }
 
-static size_t tile_row_bytes(const dv_mat *w)
+/* Rows to multiply, in tiles of some columns. */
+typedef struct strip {
+    const uint8_t *w; /* of the first tile */
+    size_t row_bytes, tile_bytes;
+    uint32_t n_rows, n_tiles;
+    const uint8_t *after; /* the rows that this thread will probably read next */
+} strip;
+
+/* The rows of tile i, which may lie in the next strip, as something to prefetch. */
+static dv_ahead tile_at(const strip *s, uint32_t i)
 {
-    const dv_type_info *type = dv_type_get(w->type);
-    return (size_t)DV_SB / type->block_len * type->block_bytes;
+    const uint8_t *w =
+        i < s->n_tiles ? s->w + i * s->tile_bytes : s->after + DV_MIN(i - s->n_tiles, s->n_tiles - 1) * s->tile_bytes;
+    return (dv_ahead){.w = w, .row_bytes = s->row_bytes, .n_rows = s->n_rows, .len = (uint32_t)s->tile_bytes + 63};
 }
 
-/* Few columns: rows row..row+n_rows, in runs of DV_GEMV_ROWS, of columns col..col+n_cols into acc.
- * after: the rows that this thread will probably read next */
-static void multiply_few(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
-                         const uint8_t *after, float *acc)
+static size_t int_tile_bytes(dv_type type)
+{
+    const dv_type_info *info = dv_type_get(type);
+    return (size_t)DV_SB / info->block_len * info->block_bytes;
+}
+
+static uint32_t tile_columns(uint32_t n_in, uint32_t tile, uint32_t step) { return DV_MIN(n_in - tile * step, step); }
+
+/* Few columns: rows row..row+n_rows, in runs of DV_GEMV_ROWS, of columns col..col+n_cols into acc. */
+static void multiply_few(const dv_mm *mm, const plan *p, strip s, uint32_t col, uint32_t n_cols, float *acc)
 {
     const dv_mat *w = p->job->w;
-    const uint32_t n_tiles = div_up(w->n_in, DV_SB);
-    const size_t sb_bytes = tile_row_bytes(w);
-    dv_gemv_fn gemv = mm->kern->gemv[w->type];
-    for (uint32_t r = 0; r < n_rows; r += DV_GEMV_ROWS) {
-        const uint8_t *rows = w->data + (row + r) * w->row_bytes;
-        const uint8_t *next = r + DV_GEMV_ROWS < n_rows ? rows + DV_GEMV_ROWS * w->row_bytes : after;
-        for (uint32_t i = 0; i < n_tiles; i++) {
-            uint32_t later = i + DV_GEMV_AHEAD;
-            const uint8_t *ahead_at =
-                later < n_tiles ? rows + later * sb_bytes : next + DV_MIN(later - n_tiles, n_tiles - 1) * sb_bytes;
-            gemv(rows + i * sb_bytes, w->row_bytes, DV_MIN(w->n_in - i * DV_SB, (uint32_t)DV_SB), ahead_at,
-                 p->blocks + (size_t)i * p->job->n_tok + col, n_cols, acc + r);
-        }
+    const uint8_t *after = s.after;
+    for (uint32_t left = s.n_rows; left > 0; left -= DV_GEMV_ROWS, acc += DV_GEMV_ROWS) {
+        s.after = left > DV_GEMV_ROWS ? s.w + DV_GEMV_ROWS * s.row_bytes : after;
+        for (uint32_t i = 0; i < s.n_tiles; i++)
+            mm->kern->gemv[w->type](s.w + i * s.tile_bytes, s.row_bytes, tile_columns(w->n_in, i, DV_SB),
+                                    tile_at(&s, i + DV_GEMV_AHEAD).w, p->blocks + (size_t)i * p->columns + col, n_cols,
+                                    acc);
+        s.w += DV_GEMV_ROWS * s.row_bytes;
     }
 }
 
 /* Rows row..row+n_rows of columns col..col+n_cols into acc. */
-static void multiply_int(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
-                         const uint8_t *after, scratch *s)
+static void multiply_int(const dv_mm *mm, const plan *p, strip s, uint32_t col, uint32_t n_cols, scratch *to)
 {
     const dv_mat *w = p->job->w;
-    const uint8_t *tile = w->data + row * w->row_bytes;
-    const dv_act_block *x = p->blocks + col;
-    size_t sb_bytes = tile_row_bytes(w);
-    dv_unpack_fn unpack = mm->kern->unpack[w->type];
-    dv_gemm_fn gemm = mm->kern->gemm[dv_type_shape(w->type)];
-    if (n_cols <= DV_GEMV_COLS && n_rows % DV_GEMV_ROWS == 0 && mm->kern->gemv[w->type] != NULL) {
-        multiply_few(mm, p, row, n_rows, col, n_cols, after, s->acc);
+    s.tile_bytes = int_tile_bytes(w->type);
+    s.n_tiles = div_up(w->n_in, DV_SB);
+    if (n_cols <= DV_GEMV_COLS && s.n_rows % DV_GEMV_ROWS == 0 && mm->kern->gemv[w->type] != NULL) {
+        multiply_few(mm, p, s, col, n_cols, to->acc);
         return;
     }
-    for (uint32_t k = 0; k < w->n_in; k += DV_SB, tile += sb_bytes, x += p->job->n_tok) {
-        uint32_t n_k = DV_MIN(w->n_in - k, (uint32_t)DV_SB);
-        ahead next = tile_after(w, tile, sb_bytes, row, w->n_in - k <= DV_SB);
-        prefetch(next, 0, n_rows / 2);
-        unpack(tile, w->row_bytes, n_rows, n_k, &s->tile.q);
-        prefetch(next, n_rows / 2, n_rows);
-        gemm(&s->tile.q, n_k, x, n_cols, s->acc);
+    for (uint32_t i = 0; i < s.n_tiles; i++) {
+        uint32_t n_k = tile_columns(w->n_in, i, DV_SB);
+        dv_ahead ahead = tile_at(&s, i + DV_GEMM_AHEAD);
+        mm->kern->unpack[w->type](s.w + i * s.tile_bytes, s.row_bytes, s.n_rows, n_k, &to->tile.q);
+        mm->kern->gemm[dv_type_shape(w->type)](&to->tile.q, n_k, p->blocks + (size_t)i * p->columns + col, n_cols,
+                                               &ahead, to->acc);
     }
 }
 
-static void multiply_float(const dv_mm *mm, const plan *p, uint32_t row, uint32_t n_rows, uint32_t col, uint32_t n_cols,
-                           scratch *s)
+/* 32 rows are more streams than hardware prefetchers follow: so half of the next tile is asked for before unpacking and half before
+ * multiplying. */
+static void multiply_float(const dv_mm *mm, const plan *p, strip s, uint32_t col, uint32_t n_cols, scratch *to)
 {
     const dv_mm_job *job = p->job;
     const dv_mat *w = job->w;
-    const uint8_t *tile = w->data + row * w->row_bytes;
-    size_t tile_bytes = (size_t)DV_FTILE_K * dv_type_get(w->type)->block_bytes;
-    for (uint32_t k = 0; k < w->n_in; k += DV_FTILE_K, tile += tile_bytes) {
-        uint32_t n_k = DV_MIN(w->n_in - k, (uint32_t)DV_FTILE_K);
-        ahead next = tile_after(w, tile, tile_bytes, row, w->n_in - k <= DV_FTILE_K);
-        prefetch(next, 0, n_rows / 2);
-        mm->kern->unpackf[w->type](tile, w->row_bytes, n_rows, n_k, s->tile.f);
-        prefetch(next, n_rows / 2, n_rows);
-        mm->kern->gemmf(s->tile.f, n_k, job->x + col * job->ldx + k, job->ldx, n_cols, s->acc);
+    s.tile_bytes = (size_t)DV_FTILE_K * dv_type_get(w->type)->block_bytes;
+    s.n_tiles = div_up(w->n_in, DV_FTILE_K);
+    for (uint32_t i = 0; i < s.n_tiles; i++) {
+        uint32_t n_k = tile_columns(w->n_in, i, DV_FTILE_K);
+        dv_ahead ahead = tile_at(&s, i + 1);
+        dv_ahead_fetch(&ahead, 0, 2);
+        mm->kern->unpackf[w->type](s.w + i * s.tile_bytes, s.row_bytes, s.n_rows, n_k, to->tile.f);
+        dv_ahead_fetch(&ahead, 1, 2);
+        mm->kern->gemmf(to->tile.f, n_k, job->x + col * job->ldx + i * DV_FTILE_K, job->ldx, n_cols, to->acc);
     }
 }
 
-/* One row group of one chunk, from the weights to y. after: as multiply_few wants it */
+/* One row group of one chunk, from the weights to y. after: see strip */
 static void multiply_group(const dv_mm *mm, const plan *p, uint32_t row, uint32_t col, const uint8_t *after, scratch *s)
 {
     const dv_mm_job *job = p->job;
-    uint32_t n_rows = DV_MIN(job->w->n_out - row, (uint32_t)DV_TILE_ROWS), n_cols = DV_MIN(job->n_tok - col, p->chunk);
+    const dv_mat *w = job->w;
+    uint32_t n_rows = DV_MIN(w->n_out - row, (uint32_t)DV_TILE_ROWS), n_cols = DV_MIN(p->columns - col, p->chunk);
+    strip rows = {.w = w->data + row * w->row_bytes, .row_bytes = w->row_bytes, .n_rows = n_rows, .after = after};
     memset(s->acc, 0, n_cols * DV_TILE_ROWS * sizeof s->acc[0]);
     if (p->blocks != NULL)
-        multiply_int(mm, p, row, n_rows, col, n_cols, after, s);
+        multiply_int(mm, p, rows, col, n_cols, s);
     else
-        multiply_float(mm, p, row, n_rows, col, n_cols, s);
+        multiply_float(mm, p, rows, col, n_cols, s);
+    if (is_fine(job->w)) {
+        /* The pairs of columns become one, from the front. */
+        n_cols /= 2;
+        col /= 2;
+        for (uint32_t c = 0; c < n_cols; c++)
+            for (uint32_t r = 0; r < DV_TILE_ROWS; r++)
+                s->acc[c * DV_TILE_ROWS + r] =
+                    s->acc[2 * c * DV_TILE_ROWS + r] + s->acc[(2 * c + 1) * DV_TILE_ROWS + r];
+    }
     for (uint32_t c = 0; c < n_cols; c++)
         memcpy(job->y + (col + c) * job->ldy + row, s->acc + c * DV_TILE_ROWS, n_rows * sizeof s->acc[0]);
 }

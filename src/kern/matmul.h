@@ -14,13 +14,14 @@ typedef struct dv_mat {
     dv_type type;
     uint32_t n_in; /**< a multiple of 32 for integer types */
     uint32_t n_out;
+    bool fine; /**< integer types: also multiply what the quantisation of the input lost, as a second column */
 } dv_mat;
 
 /** One product y = W x for n_tok tokens. */
 typedef struct dv_mm_job {
     const dv_mat *w;
     const float *
-        x; /**< [n_tok][w->n_in], row stride ldx; neighbouring jobs with the same x, ldx and n_tok share its quantisation */
+        x; /**< [n_tok][w->n_in], row stride ldx; neighbouring jobs with the same x, ldx, n_tok and w->fine share its quantisation */
     size_t ldx;
     float *y; /**< [n_tok][w->n_out], row stride ldy; overwritten; overlaps nothing */
     size_t ldy;
@@ -31,7 +32,8 @@ typedef struct dv_mm dv_mm;
 
 /**
  * Work space for products.
- * @param max_in_total  most elements in the distinct inputs of one call, each row rounded up to a multiple of 256
+ * @param max_in_total  most elements in the distinct inputs of one call, each row rounded up to a multiple of 256 and counted twice
+ *                      where the weights are fine
  * Errors: DV_ENOMEM.  kern and pool are borrowed.
  */
 int dv_mm_open(dv_mm **out, const dv_kern *kern, dv_pool *pool, size_t max_in_total, dv_err *err);

@@ -13,12 +13,13 @@ static void unpack_row(dv_type type, const uint8_t *w, uint32_t n_k, uint32_t r,
     dv_shape shape = dv_type_shape(type);
     uint32_t sub = shape == DV_SHAPE_16 || shape == DV_SHAPE_16M ? 16 : 32;
     bool offset = shape == DV_SHAPE_32M || shape == DV_SHAPE_16M;
+    int bias = offset ? 0 : 1 << dv_type_bias_log2(type);
     for (uint32_t at = 0; at < n_k; at += info->block_len, w += info->block_bytes) {
         int16_t q[DV_SB];
         float d[16], m[16];
         decode(w, q, d, m);
         for (uint32_t k = 0; k < info->block_len; k++)
-            t->q[(at + k) / 4 * 2 + k % 2][r][k % 4 / 2] = q[k];
+            t->q[(at + k) / 4][r][k % 4] = (uint8_t)(q[k] + bias);
         for (uint32_t s = 0; s < info->block_len / sub; s++) {
             t->d[at / sub + s][r] = d[s];
             if (offset)
@@ -30,10 +31,11 @@ static void unpack_row(dv_type type, const uint8_t *w, uint32_t n_k, uint32_t r,
 static void unpack(dv_type type, const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)
 {
     if (n_rows < DV_TILE_ROWS) {
-        memset(t->q, 0, n_k / 2 * sizeof t->q[0]);
+        memset(t->q, 0, n_k / 4 * sizeof t->q[0]);
         memset(t->d, 0, sizeof t->d);
         memset(t->m, 0, sizeof t->m);
     }
+    t->bias_log2 = dv_type_bias_log2(type);
     for (uint32_t r = 0; r < n_rows; r++)
         unpack_row(type, w + r * row_bytes, n_k, r, t);
 }

@@ -17,13 +17,18 @@ static const size_t work_target = 80u << 20; /* bytes of work space that a batch
 
 static size_t pad_sb(size_t n) { return dv_div_up(n, DV_SB) * DV_SB; }
 
-/* Widest input of a matrix product outside the experts, in elements, padded to super-blocks. */
-static size_t widest_input(const dv_hparams *hp)
+static size_t in_size(const dv_mat *w) { return pad_sb(w->n_in) * (w->fine ? 2 : 1); }
+
+/* Widest input of a matrix product outside the experts, as dv_mm_open counts. */
+static size_t widest_input(const dv_model *m)
 {
-    size_t n = DV_MAX((size_t)hp->n_embd, (size_t)hp->n_head * hp->hd_v);
-    if (hp->n_expert == 0)
-        n = DV_MAX(n, (size_t)hp->n_ff);
-    return pad_sb(n);
+    size_t n = in_size(&m->output);
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        n = DV_MAX(n, in_size(&m->layers[i].wo));
+        if (m->hp.n_expert == 0)
+            n = DV_MAX(n, in_size(&m->layers[i].w_down));
+    }
+    return n;
 }
 
 static size_t token_bytes(const dv_model *m)
@@ -33,7 +38,7 @@ static size_t token_bytes(const dv_model *m)
                     (size_t)hp->n_head_kv * (hp->hd_k + hp->hd_v) + m->rope.n_rot + m->rope_local.n_rot;
     if (hp->n_expert == 0)
         floats += 2 * (size_t)hp->n_ff;
-    return floats * sizeof(float) + widest_input(hp) / DV_SB * sizeof(dv_act_block);
+    return floats * sizeof(float) + widest_input(m) / DV_SB * sizeof(dv_act_block);
 }
 
 static float *rows_alloc(uint32_t n_tok, size_t n, int *rc)
@@ -77,7 +82,7 @@ int dv_forward_open(dv_forward **out, const dv_model *model, const dv_kern *kern
     *f = (dv_forward){.model = model, .kern = kern, .pool = pool, .max_ctx = max_ctx};
     f->max_tok = (uint32_t)DV_MIN((size_t)max_tok, DV_MAX(fit, (size_t)MIN_TOK));
     int rc = alloc_rows(f);
-    size_t in_total = widest_input(&model->hp) * f->max_tok;
+    size_t in_total = widest_input(model) * f->max_tok;
     if (rc == 0 && model->hp.n_expert > 0) {
         rc = dv__moe_open(&f->moe, f);
         if (rc == 0)

@@ -310,6 +310,17 @@ static int check_layer_count(const dv_model *m, dv_err *err)
     return 0;
 }
 
+/* Where the rounding of activations shows most for the work that finer ones cost (docs/numerics.md). Types with blocks of 32 are compared
+ * with programs that round activations per 32 too, where the lead of groups of 16 is small; and a small error that changes the choice of experts is a large one. */
+static void choose_fine(dv_model *m)
+{
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        dv_mat *wo = &m->layers[i].wo;
+        wo->fine = dv_type_get(wo->type)->block_len == 32 || m->hp.n_expert > 0;
+        m->output.fine |= wo->fine;
+    }
+}
+
 static int find_arch(const dv_arch **out, const dv_gguf *g, dv_err *err)
 {
     dv_str name;
@@ -349,6 +360,7 @@ int dv_model_open(dv_model **out, const dv_gguf *g, uint32_t n_ctx, dv_err *err)
         dv_model_close(&m);
         return rc;
     }
+    choose_fine(m);
     *out = m;
     return 0;
 }

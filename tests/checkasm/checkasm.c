@@ -294,7 +294,7 @@ static int usage(FILE *f, int code)
 {
     fprintf(
         f,
-        "usage: checkasm [--list] [--bench] [--filter TEXT] [--level c|avx2|avx512|avx512-vnni]\n"
+        "usage: checkasm [--list] [--bench] [--filter TEXT] [--level c|avx2|avx-vnni|avx512|avx512-vnni]\n"
         "Compares every kernel of every level of this CPU with the C reference; --bench times them too (and the C ones).\n");
     return code;
 }
@@ -317,7 +317,7 @@ static void run_level(ck *c, unsigned flags, unsigned below)
 
 int main(int argc, char **argv)
 {
-    static const unsigned levels[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512,
+    static const unsigned levels[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX_VNNI, DV_CPU_AVX2 | DV_CPU_AVX512,
                                       DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
     ck *c = &context;
     const char *only = NULL;

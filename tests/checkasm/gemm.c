@@ -8,18 +8,23 @@
 enum pattern { ORDINARY, EXTREME, SMALL, SPECIAL, PATTERN_N };
 static const char *const pattern_name[PATTERN_N] = {"ordinary", "extreme", "small", "special"};
 
-static int16_t extreme16(ck *c, int16_t lo, int16_t hi) { return dv_rng_below(&c->rng, 4) ? lo : hi; }
+static int extreme(ck *c, int lo, int hi) { return dv_rng_below(&c->rng, 4) ? lo : hi; }
 
 /* A tile whose unset part (past n_k) would be noticed if it were read. */
-static dv_tile *make_tile(ck *c, enum pattern how, uint32_t n_k, uint32_t sub)
+static dv_tile *make_tile(ck *c, enum pattern how, uint32_t n_k, dv_shape shape)
 {
+    static const uint32_t bias_log2[] = {2, 3, 4, 5, 7};
+    bool offset = shape == DV_SHAPE_32M || shape == DV_SHAPE_16M;
+    uint32_t sub = shape == DV_SHAPE_16 || shape == DV_SHAPE_16M ? 16 : 32;
     dv_tile *t = ck_mem(c, 0, sizeof *t, 64);
     memset(t, 0xff, sizeof *t);
-    for (uint32_t i = 0; i < n_k / 2; i++)
+    t->bias_log2 = offset ? 0 : bias_log2[dv_rng_below(&c->rng, DV_ARRAY_LEN(bias_log2))];
+    int top = offset ? 31 : (2 << t->bias_log2) - 1; /* the widest type with offset has 5 bits */
+    for (uint32_t i = 0; i < n_k / 4; i++)
         for (uint32_t r = 0; r < DV_TILE_ROWS; r++)
-            for (int h = 0; h < 2; h++)
+            for (int h = 0; h < 4; h++)
                 t->q[i][r][h] =
-                    how == EXTREME ? extreme16(c, -128, 127) : (int16_t)((int)dv_rng_below(&c->rng, 256) - 128);
+                    (uint8_t)(how == EXTREME ? extreme(c, 0, top) : (int)dv_rng_below(&c->rng, (uint32_t)top + 1));
     ck_fill_floats(c,
                    how == SPECIAL   ? CK_BITS
                    : how == SMALL   ? CK_TINY
@@ -36,12 +41,14 @@ static dv_act_block *make_blocks(ck *c, enum pattern how, uint32_t n_k, uint32_t
     memset(x, 0, n * sizeof *x);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < n_k; k++) {
-            x[i].q[k] =
-                how == EXTREME ? extreme16(c, 32767, -32767) : (int16_t)((int)dv_rng_below(&c->rng, 65535) - 32767);
-            x[i].s16[k / 16] += x[i].q[k];
-            x[i].s32[k / 32] += x[i].q[k];
+            x[i].q[k] = (int8_t)(how == EXTREME ? extreme(c, 127, -127) : (int)dv_rng_below(&c->rng, 255) - 127);
+            x[i].neg[k / 16] -= x[i].q[k];
         }
-        x[i].d = how == SPECIAL && i % 3 == 0 ? NAN : (float)dv_rng_double(&c->rng) * 1e-3f;
+        for (uint32_t g = 0; g < n_k / 16; g++) {
+            x[i].d[g] = how == SPECIAL && (i + g) % 7 == 0 ? NAN : (float)dv_rng_double(&c->rng) * 1e-3f;
+            x[i].s16[g] = (float)-x[i].neg[g] * x[i].d[g];
+            x[i].s32[g / 2] += x[i].s16[g];
+        }
     }
     return x;
 }
@@ -49,14 +56,18 @@ static dv_act_block *make_blocks(ck *c, enum pattern how, uint32_t n_k, uint32_t
 static void check_gemm(ck *c, dv_shape shape, enum pattern how, uint32_t n_k, uint32_t n_cols)
 {
     size_t n = (size_t)n_cols * DV_TILE_ROWS;
-    const dv_tile *t = make_tile(c, how, n_k, shape == DV_SHAPE_16 || shape == DV_SHAPE_16M ? 16 : 32);
+    const dv_tile *t = make_tile(c, how, n_k, shape);
     const dv_act_block *x = make_blocks(c, how, n_k, n_cols);
     float *got = ck_mem(c, 2, n * sizeof *got, 64), *want = ck_mem(c, 3, n * sizeof *want, 64);
     ck_fill_floats(c, CK_NORMAL, want, n);
     memcpy(got, want, n * sizeof *got);
     ck_case(c, "n_k %u, n_cols %u, %s", n_k, n_cols, pattern_name[how]);
-    c->ref->gemm[shape](t, n_k, x, n_cols, want);
-    c->now->gemm[shape](t, n_k, x, n_cols, got);
+    dv_ahead ahead = {.w = t->q[0][0],
+                      .row_bytes = dv_rng_below(&c->rng, 999),
+                      .n_rows = ck_between(c, 0, 32),
+                      .len = ck_between(c, 0, 300)};
+    c->ref->gemm[shape](t, n_k, x, n_cols, &ahead, want);
+    c->now->gemm[shape](t, n_k, x, n_cols, &ahead, got);
     ck_same_f32(c, "acc", got, want, n);
     ck_canaries(c);
 }
@@ -92,9 +103,10 @@ static void check_quant(ck *c, enum ck_floats how, uint32_t n)
     c->now->quant_act(x, n, got, stride);
     for (size_t b = 0; b < total; b++) {
         ck_same_bytes(c, "q", got[b].q, want[b].q, sizeof got[b].q);
+        ck_same_bytes(c, "neg", got[b].neg, want[b].neg, sizeof got[b].neg);
+        ck_same_f32(c, "d", got[b].d, want[b].d, 16);
         ck_same_f32(c, "s16", got[b].s16, want[b].s16, 16);
         ck_same_f32(c, "s32", got[b].s32, want[b].s32, 8);
-        ck_same_f32(c, "d", &got[b].d, &want[b].d, 1);
     }
     ck_canaries(c);
 }
@@ -108,13 +120,14 @@ static void gemm_of_shape(ck *c, dv_shape shape)
                 check_gemm(c, shape, how, n_k, n_cols);
     if (ck_checking(c))
         check_gemm(c, shape, ORDINARY, DV_SB, 67);
+    const dv_ahead nothing = {0};
     for (size_t i = 0; i < DV_ARRAY_LEN(bench_cols) && c->bench; i++) {
         uint32_t n = bench_cols[i];
-        const dv_tile *t = make_tile(c, ORDINARY, DV_SB, shape == DV_SHAPE_16 || shape == DV_SHAPE_16M ? 16 : 32);
+        const dv_tile *t = make_tile(c, ORDINARY, DV_SB, shape);
         const dv_act_block *x = make_blocks(c, ORDINARY, DV_SB, n);
         float *acc = ck_mem(c, 2, n * DV_TILE_ROWS * sizeof *acc, 64);
         memset(acc, 0, n * DV_TILE_ROWS * sizeof *acc);
-        CK_BENCH(c, (double)DV_TILE_ROWS * DV_SB * n, "mac", c->now->gemm[shape](t, DV_SB, x, n, acc),
+        CK_BENCH(c, (double)DV_TILE_ROWS * DV_SB * n, "mac", c->now->gemm[shape](t, DV_SB, x, n, &nothing, acc),
                  "32 x 256, %u columns", n);
     }
 }

@@ -75,11 +75,13 @@ static void check(ck *c, dv_type type, enum pattern how, uint32_t n_rows, uint32
     ck_case(c, "n_rows %u, n_k %u, row_bytes %zu, %s", n_rows, n_k, row_bytes, pattern_name[how]);
     c->ref->unpack[type](w, row_bytes, n_rows, n_k, want);
     c->now->unpack[type](w, row_bytes, n_rows, n_k, got);
-    for (uint32_t i = 0; i < n_k / 2; i++)
+    for (uint32_t k = 0; k < n_k; k++)
         for (uint32_t r = 0; r < DV_TILE_ROWS; r++)
-            if (got->q[i][r][0] != want->q[i][r][0] || got->q[i][r][1] != want->q[i][r][1])
-                ck_fail(c, "q[%u][%u] is %d %d, not %d %d", i, r, got->q[i][r][0], got->q[i][r][1], want->q[i][r][0],
-                        want->q[i][r][1]);
+            if (got->q[k / 4][r][k % 4] != want->q[k / 4][r][k % 4])
+                ck_fail(c, "q of column %u, row %u is %d, not %d", k, r, got->q[k / 4][r][k % 4],
+                        want->q[k / 4][r][k % 4]);
+    if (got->bias_log2 != want->bias_log2)
+        ck_fail(c, "bias_log2 is %u, not %u", got->bias_log2, want->bias_log2);
     same_scales(c, "d", got->d, want->d, n_k / sub, n_rows);
     if (shape == DV_SHAPE_32M || shape == DV_SHAPE_16M)
         same_scales(c, "m", got->m, want->m, n_k / sub, n_rows);
@@ -152,8 +154,9 @@ static void check_gemv(ck *c, dv_type type, enum pattern how, uint32_t n_k, uint
     memcpy(got, want, n * sizeof *got);
     memcpy(before, want, n * sizeof *got);
     ck_case(c, "n_k %u, n_cols %u, row_bytes %zu, %s", n_k, n_cols, row_bytes, pattern_name[how]);
+    const dv_ahead nothing = {0};
     c->ref->unpack[type](w, row_bytes, DV_GEMV_ROWS, n_k, t);
-    c->ref->gemm[dv_type_shape(type)](t, n_k, blocks, n_cols, want);
+    c->ref->gemm[dv_type_shape(type)](t, n_k, blocks, n_cols, &nothing, want);
     c->now->gemv[type](w, row_bytes, n_k, w, blocks, n_cols, got);
     for (uint32_t i = 0; i < n_cols; i++)
         ck_same_f32(c, "acc", got + i * DV_TILE_ROWS, want + i * DV_TILE_ROWS, DV_GEMV_ROWS);

@@ -27,7 +27,7 @@ test('without -m the model that ships with drover is found', () => {
 test('same seed, same text, for any thread count and kernel level', () => {
     const hot = ['run', ...m, '-p', 'What is a shepherd?', '--temp', '3', '--top-k', '0', '--top-p', '1', '--min-p', '0', '-n', '30', '--seed'];
     const first = ok([...hot, '7']);
-    for (const more of [['--threads', '1'], ['--threads', '3'], ['--cpu-mask', 'c'], ['--cpu-mask', 'avx2'], ['--cpu-mask', 'avx512']])
+    for (const more of [['--threads', '1'], ['--threads', '3'], ['--cpu-mask', 'c'], ['--cpu-mask', 'avx2'], ['--cpu-mask', 'avx-vnni'], ['--cpu-mask', 'avx512']])
         assert.equal(ok([...hot, '7', ...more]), first, more.join(' '));
     const others = new Set(['1', '2', '3', '4'].map((seed) => ok([...hot, seed])));
     assert.ok(others.size > 1, 'different seeds give different texts');

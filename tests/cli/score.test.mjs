@@ -52,7 +52,7 @@ test('a prefix scores the same alone and inside, whatever the threads, kernels a
     assert.deepEqual(long.logprobs.slice(0, 59), short.logprobs);
     assert.deepEqual(long.top.slice(0, 60), short.top);
     const want = score('--text', text, '--top', '3');
-    for (const more of [['--threads', '1'], ['--threads', '5'], ['--cpu-mask', 'c'], ['--cpu-mask', 'avx2']])
+    for (const more of [['--threads', '1'], ['--threads', '5'], ['--cpu-mask', 'c'], ['--cpu-mask', 'avx2'], ['--cpu-mask', 'avx-vnni']])
         assert.deepEqual(score('--text', text, '--top', '3', ...more), want, more.join(' '));
 });
 

@@ -15,9 +15,9 @@ static const dv_type kern_types[] = {
 };
 
 /** Masks of the levels from C to the best this machine has; returns how many. */
-static inline unsigned kern_levels(unsigned level[4])
+static inline unsigned kern_levels(unsigned level[5])
 {
-    static const unsigned all[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX512,
+    static const unsigned all[] = {0, DV_CPU_AVX2, DV_CPU_AVX2 | DV_CPU_AVX_VNNI, DV_CPU_AVX2 | DV_CPU_AVX512,
                                    DV_CPU_AVX2 | DV_CPU_AVX512 | DV_CPU_AVX512_VNNI};
     unsigned n = 0, have = dv_cpu_detect();
     for (unsigned i = 0; i < DV_ARRAY_LEN(all); i++)

@@ -90,7 +90,7 @@ static void same_bits_whatever_the_way(void **state)
 static void same_bits_on_every_cpu_level(void **state)
 {
     (void)state;
-    static const char *const levels[] = {"c", "avx2", "avx512", "avx512-vnni"};
+    static const char *const levels[] = {"c", "avx2", "avx-vnni", "avx512", "avx512-vnni"};
     static const char *const quants[] = {"F32", "BF16", "Q4_K_M", "Q5_K_S", "Q6_K", "IQ4_XS", "Q4_0", "Q2_K", "Q5_1"};
     for (size_t q = 0; q < sizeof quants / sizeof *quants; q++) {
         mf_path p = mf_model(shapes[q % (sizeof shapes / sizeof *shapes)], quants[q]);
@@ -224,7 +224,8 @@ static double distance(const float *a, const float *b, size_t n)
     return sqrt(d / s);
 }
 
-/* By default f16, and f32 where the matrices are; f16 is near to f32 but not the same. */
+/* By default f16, and f32 where the matrices are; f16 is near to f32 but not the same. What it rounds changes how later activations
+ * round, too. */
 static void cache_formats(void **state)
 {
     (void)state;
@@ -235,7 +236,7 @@ static void cache_formats(void **state)
         float *f16 = predict(p.at, (dv_engine_options){.threads = 2, .ctx = 128, .kv_format = DV_KV_FORMAT_F16}, 11);
         float *f32 = predict(p.at, (dv_engine_options){.threads = 2, .ctx = 128, .kv_format = DV_KV_FORMAT_F32}, 11);
         double d = distance(f16, f32, 4096);
-        assert_true(d > 0 && d < 0.005);
+        assert_true(d > 0 && d < 0.02);
         assert_memory_equal(by_default, m == 0 ? f32 : f16, 4096 * sizeof(float));
         free(by_default);
         free(f16);

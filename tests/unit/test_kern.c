@@ -50,7 +50,7 @@ static void unpack_equals_dequant(void **state)
     static float ft[DV_FTILE_K * DV_TILE_ROWS];
     static uint8_t w[DV_TILE_ROWS][1024];
     float row[DV_SB];
-    unsigned level[4], n_levels = kern_levels(level);
+    unsigned level[5], n_levels = kern_levels(level);
     dv_rng r;
     dv_rng_seed(&r, 1);
     for (size_t i = 0; i < DV_ARRAY_LEN(kern_types) * n_levels; i++) {
@@ -72,10 +72,9 @@ static void unpack_equals_dequant(void **state)
         for (uint32_t n = 0; n < DV_TILE_ROWS; n++) {
             dv_dequant_row(type, w[n], row, n_k);
             for (uint32_t c = 0; c < n_k; c++) {
-                uint32_t pair = c / 4 * 2 + c % 2, half = c % 4 / 2;
-                float got = shape == DV_SHAPE_FLOAT
-                                ? ft[c * DV_TILE_ROWS + n]
-                                : t.d[c / sub][n] * (float)t.q[pair][n][half] + (offset ? t.m[c / sub][n] : 0.0f);
+                int q = t.q[c / 4][n][c % 4] - (offset ? 0 : 1 << t.bias_log2);
+                float got = shape == DV_SHAPE_FLOAT ? ft[c * DV_TILE_ROWS + n]
+                                                    : t.d[c / sub][n] * (float)q + (offset ? t.m[c / sub][n] : 0.0f);
                 assert_true(got == row[c]);
             }
         }
@@ -167,7 +166,7 @@ static void glu_norm_and_rope(void **state)
     (void)state;
     enum { N = 1003 };
     static float g[N], u[N], y[N], cs[N + 1];
-    unsigned level[4], n_levels = kern_levels(level);
+    unsigned level[5], n_levels = kern_levels(level);
     dv_rng r;
     dv_rng_seed(&r, 3);
     for (unsigned l = 0; l < n_levels; l++) {
@@ -268,7 +267,7 @@ static void attention(dv_kern *k, dv_kv_type type, uint32_t hd, dv_rng *r)
 static void attention_against_double(void **state)
 {
     (void)state;
-    unsigned level[4], n_levels = kern_levels(level);
+    unsigned level[5], n_levels = kern_levels(level);
     dv_rng r;
     dv_rng_seed(&r, 4);
     for (unsigned l = 0; l < n_levels; l++) {

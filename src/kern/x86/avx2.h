@@ -22,24 +22,37 @@ enum { DV__K_Q8_BYTES = 34 * DV_KV_GROUP, DV__V_Q8_BYTES = 34 };
 /** Two 16-bit lanes read as one 32-bit value. */
 typedef int32_t dv__i32_alias __attribute__((may_alias, aligned(2)));
 
-void dv__gemm_32_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
-void dv__gemm_32m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
-void dv__gemm_16_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
-void dv__gemm_16m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc);
+/** One function of each level: suffix avx2, and avxvnni where the products use AVX-VNNI. */
+#define DV__GEMM_DECLARE(shape)                                                                             \
+    void dv__gemm_##shape##_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols,    \
+                                 const dv_ahead *ahead, float *acc);                                        \
+    void dv__gemm_##shape##_avxvnni(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, \
+                                    const dv_ahead *ahead, float *acc);
+DV__GEMM_DECLARE(32)
+DV__GEMM_DECLARE(32m)
+DV__GEMM_DECLARE(16)
+DV__GEMM_DECLARE(16m)
+
 void dv__gemmf_avx2(const float *tile, uint32_t n_k, const float *x, size_t ldx, uint32_t n_cols, float *acc);
 
-void dv__unpack_q4_0_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q4_1_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q5_0_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q5_1_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q8_0_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_iq4_nl_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_iq4_xs_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q2_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q3_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q4_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q5_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
-void dv__unpack_q6_k_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t);
+#define DV__UNPACK_DECLARE(type)                                                                                  \
+    void dv__unpack_##type##_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t); \
+    void dv__gemv_##type##_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead,           \
+                                const dv_act_block *x, uint32_t n_cols, float *acc);                              \
+    void dv__gemv_##type##_avxvnni(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead,        \
+                                   const dv_act_block *x, uint32_t n_cols, float *acc);
+DV__UNPACK_DECLARE(q4_0)
+DV__UNPACK_DECLARE(q4_1)
+DV__UNPACK_DECLARE(q5_0)
+DV__UNPACK_DECLARE(q5_1)
+DV__UNPACK_DECLARE(q8_0)
+DV__UNPACK_DECLARE(iq4_nl)
+DV__UNPACK_DECLARE(iq4_xs)
+DV__UNPACK_DECLARE(q2_k)
+DV__UNPACK_DECLARE(q3_k)
+DV__UNPACK_DECLARE(q4_k)
+DV__UNPACK_DECLARE(q5_k)
+DV__UNPACK_DECLARE(q6_k)
 
 void dv__unpackf_f32_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile);
 void dv__unpackf_f16_avx2(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, float *tile);

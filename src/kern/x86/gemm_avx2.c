@@ -1,158 +1,184 @@
 /* SPDX-License-Identifier: MIT */
-/* Matrix products of an unpacked tile with any number of tokens, AVX2 + FMA.
- *
- * A block holds its integer sums and float sums in registers: 16 rows x 3 columns (six sums of each kind), or 32 rows x
- * 1 column for the last one. The columns run in the outer loop, so that the tile and three activation blocks stay in
- * L1. */
+/* Matrix products of an unpacked tile with any number of tokens, AVX2 + FMA, and AVX-VNNI. A column is multiplied with all 32 rows, whose
+ * sums are four registers: the tile comes from the L1 cache once per column, which costs less than the registers that more columns need. */
 #include "kern/kern.h"
 #include "kern/x86/avx2.h"
+#include "kern/x86/dot_avx2.h"
 
 #include <immintrin.h>
 
-enum { MAX_SUMS = 6 };
+enum { N_VEC = DV_TILE_ROWS / 8 };
 
-/* n_vec vectors of 8 rows from row r0, n_cols columns; sb_pairs column pairs in a sub-block. All but n_sb are constants
- * at the call. */
-DV_INLINE void gemm_block(const dv_tile *t, unsigned r0, unsigned n_sb, const dv_act_block *x, float *acc,
-                          unsigned n_cols, unsigned n_vec, unsigned sb_pairs, bool offset)
+/* A tile and a column of weights with 8 bits, where words do not add up in 16 bits: in 16 bits, the even bytes of each word and then the
+ * odd ones. So each product takes half as many steps as with DV__DOT_SIGN. */
+typedef struct wide {
+    DV_ALIGNED(32) int16_t q[DV_SB / 4][2][DV_TILE_ROWS][2];
+    DV_ALIGNED(32) int32_t x[DV_SB / 32][2][8];
+} wide;
+
+static void widen_tile(const dv_tile *t, uint32_t n_k, wide *w)
 {
-    const int16_t(*q)[DV_TILE_ROWS][2] = t->q;
-    size_t xo = 0;
-    __m256 s[MAX_SUMS];
-    DV_UNROLL
-    for (unsigned i = 0; i < n_cols * n_vec; i++)
-        s[i] = _mm256_setzero_ps();
-    for (unsigned b = 0; b < n_sb; b++) {
-        __m256i sum[MAX_SUMS];
+    const __m256i low = _mm256_set1_epi16(0xff), bias = _mm256_set1_epi16((short)(1 << t->bias_log2));
+    for (unsigned i = 0; i < n_k / 4; i++)
         DV_UNROLL
-        for (unsigned i = 0; i < n_cols * n_vec; i++)
-            sum[i] = _mm256_setzero_si256();
-        for (unsigned p = 0; p < sb_pairs; p += 4) {
+    for (unsigned r = 0; r < DV_TILE_ROWS; r += 8) {
+        __m256i v = _mm256_load_si256((const __m256i *)t->q[i][r]);
+        _mm256_store_si256((__m256i *)w->q[i][0][r], _mm256_sub_epi16(_mm256_and_si256(v, low), bias));
+        _mm256_store_si256((__m256i *)w->q[i][1][r], _mm256_sub_epi16(_mm256_srli_epi16(v, 8), bias));
+    }
+}
+
+static void widen_column(const dv_act_block *x, wide *w)
+{
+    DV_UNROLL
+    for (unsigned i = 0; i < DV_SB / 32; i++) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(x->q + 32 * i));
+        _mm256_store_si256((__m256i *)w->x[i][0], _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8));
+        _mm256_store_si256((__m256i *)w->x[i][1], _mm256_srai_epi16(v, 8));
+    }
+}
+
+/* Integer sums of group g. w: NULL if not wide */
+DV_INLINE void group_sums(const dv_tile *t, const wide *w, const dv_act_block *x, unsigned g, dv__dot how,
+                          const int32_t *start, __m256i sum[N_VEC])
+{
+    if (w == NULL) {
+        const int32_t *first = start == NULL ? NULL : start + g;
+        DV_UNROLL
+        for (unsigned v = 0; v < N_VEC; v++)
+            sum[v] = dv__dot_begin(how, first);
+        DV_UNROLL
+        for (unsigned j = 0; j < 4; j++) {
+            const __m256i a = dv__act_word(x, 4 * g + j);
             DV_UNROLL
-            for (unsigned u = 0; u < 4; u++) {
-                __m256i w[4];
-                DV_UNROLL
-                for (unsigned v = 0; v < n_vec; v++)
-                    w[v] = _mm256_load_si256((const __m256i *)q[u][r0 + 8 * v]);
-                DV_UNROLL
-                for (unsigned c = 0; c < n_cols; c++) {
-                    __m256i a = _mm256_set1_epi32(((const dv__i32_alias *)(x[c].q + xo))[u]);
-                    DV_UNROLL
-                    for (unsigned v = 0; v < n_vec; v++) {
-                        sum[c * n_vec + v] = _mm256_add_epi32(sum[c * n_vec + v], _mm256_madd_epi16(w[v], a));
-                        DV_KEEP(sum[c * n_vec + v]);
-                    }
-                }
+            for (unsigned v = 0; v < N_VEC; v++)
+                sum[v] = dv__dot_word(how, sum[v], j, _mm256_load_si256((const __m256i *)t->q[4 * g + j][8 * v]), a);
+        }
+        DV_UNROLL
+        for (unsigned v = 0; v < N_VEC; v++)
+            sum[v] = dv__dot_end(how, sum[v], first);
+        return;
+    }
+    DV_UNROLL
+    for (unsigned j = 0; j < 8; j++) {
+        const __m256i a = _mm256_set1_epi32(w->x[g / 2][j % 2][g % 2 * 4 + j / 2]);
+        DV_UNROLL
+        for (unsigned v = 0; v < N_VEC; v++) {
+            __m256i p = _mm256_madd_epi16(a, _mm256_load_si256((const __m256i *)w->q[4 * g + j / 2][j % 2][8 * v]));
+            sum[v] = j == 0 ? p : _mm256_add_epi32(sum[v], p);
+            DV_KEEP(sum[v]);
+        }
+    }
+}
+
+/* All but the pointers and n_k are constants at the call. */
+DV_INLINE void column(const dv_tile *t, const wide *w, uint32_t n_k, const dv_act_block *x, dv__dot how,
+                      const int32_t *start, unsigned sub, bool offset, float *acc)
+{
+    __m256 s[N_VEC], f[N_VEC];
+    DV_UNROLL
+    for (unsigned v = 0; v < N_VEC; v++)
+        s[v] = _mm256_setzero_ps();
+    for (unsigned b = 0; b < n_k / sub; b++) {
+        DV_UNROLL
+        for (unsigned h = 0; h < sub / DV_ACT_GROUP; h++) {
+            unsigned g = b * (sub / DV_ACT_GROUP) + h;
+            __m256i sum[N_VEC];
+            group_sums(t, w, x, g, how, start, sum);
+            __m256 d = _mm256_broadcast_ss(&x->d[g]);
+            DV_UNROLL
+            for (unsigned v = 0; v < N_VEC; v++) {
+                __m256 p = _mm256_cvtepi32_ps(sum[v]);
+                f[v] = h == 0 ? _mm256_mul_ps(p, d) : _mm256_fmadd_ps(p, d, f[v]);
             }
-            q += 4;
-            xo += 8;
         }
+        __m256 x_sum = _mm256_broadcast_ss(sub == 32 ? &x->s32[b] : &x->s16[b]);
         DV_UNROLL
-        for (unsigned c = 0; c < n_cols; c++) {
-            const float *x_sum = sb_pairs == 16 ? &x[c].s32[b] : &x[c].s16[b];
-            __m256 xs = offset ? _mm256_broadcast_ss(x_sum) : _mm256_setzero_ps();
-            DV_UNROLL
-            for (unsigned v = 0; v < n_vec; v++) {
-                unsigned i = c * n_vec + v;
-                s[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[i]), _mm256_load_ps(t->d[b] + r0 + 8 * v), s[i]);
-                if (offset)
-                    s[i] = _mm256_fmadd_ps(_mm256_load_ps(t->m[b] + r0 + 8 * v), xs, s[i]);
-            }
+        for (unsigned v = 0; v < N_VEC; v++) {
+            s[v] = _mm256_fmadd_ps(f[v], _mm256_load_ps(t->d[b] + 8 * v), s[v]);
+            if (offset)
+                s[v] = _mm256_fmadd_ps(_mm256_load_ps(t->m[b] + 8 * v), x_sum, s[v]);
         }
     }
     DV_UNROLL
-    for (unsigned c = 0; c < n_cols; c++) {
-        __m256 d = _mm256_broadcast_ss(&x[c].d);
-        DV_UNROLL
-        for (unsigned v = 0; v < n_vec; v++) {
-            float *y = acc + (size_t)c * DV_TILE_ROWS + r0 + 8 * v;
-            _mm256_storeu_ps(y, _mm256_fmadd_ps(s[c * n_vec + v], d, _mm256_loadu_ps(y)));
-        }
+    for (unsigned v = 0; v < N_VEC; v++)
+        _mm256_storeu_ps(acc + 8 * v, _mm256_add_ps(_mm256_loadu_ps(acc + 8 * v), s[v]));
+}
+
+DV_INLINE void gemm(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                    float *acc, unsigned sub, bool offset, dv__dot how)
+{
+    for (uint32_t c = 0; c < n_cols; c++, x++, acc += DV_TILE_ROWS) {
+        DV_ALIGNED(32) int32_t start[16];
+        dv_ahead_fetch(ahead, c, n_cols);
+        if (!offset)
+            dv__dot_start(how, x, t->bias_log2, start);
+        column(t, NULL, n_k, x, how, offset ? NULL : start, sub, offset, acc);
     }
 }
 
-DV_INLINE void gemm(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc,
-                    unsigned sb_pairs, bool offset)
+DV_INLINE void gemm_wide(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                         float *acc, unsigned sub)
 {
-    unsigned n_sb = n_k / (2 * sb_pairs);
-    for (; n_cols >= 3; n_cols -= 3, x += 3, acc += 3 * DV_TILE_ROWS) {
-        gemm_block(t, 0, n_sb, x, acc, 3, 2, sb_pairs, offset);
-        gemm_block(t, 16, n_sb, x, acc, 3, 2, sb_pairs, offset);
-    }
-    if (n_cols == 2) {
-        gemm_block(t, 0, n_sb, x, acc, 2, 2, sb_pairs, offset);
-        gemm_block(t, 16, n_sb, x, acc, 2, 2, sb_pairs, offset);
-    } else if (n_cols == 1) {
-        gemm_block(t, 0, n_sb, x, acc, 1, 4, sb_pairs, offset);
+    wide w;
+    widen_tile(t, n_k, &w);
+    for (uint32_t c = 0; c < n_cols; c++, x++, acc += DV_TILE_ROWS) {
+        dv_ahead_fetch(ahead, c, n_cols);
+        widen_column(x, &w);
+        column(t, &w, n_k, x, DV__DOT_SUM, NULL, sub, false, acc);
     }
 }
 
-void dv__gemm_32_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc)
+void dv__gemm_32_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                      float *acc)
 {
-    gemm(t, n_k, x, n_cols, acc, 16, false);
+    if (t->bias_log2 <= 4)
+        gemm(t, n_k, x, n_cols, ahead, acc, 32, false, DV__DOT_SUM);
+    else
+        gemm_wide(t, n_k, x, n_cols, ahead, acc, 32);
 }
 
-void dv__gemm_32m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc)
+void dv__gemm_32m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                       float *acc)
 {
-    gemm(t, n_k, x, n_cols, acc, 16, true);
+    gemm(t, n_k, x, n_cols, ahead, acc, 32, true, DV__DOT_SUM);
 }
 
-void dv__gemm_16_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc)
+void dv__gemm_16_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                      float *acc)
 {
-    gemm(t, n_k, x, n_cols, acc, 8, false);
+    if (t->bias_log2 <= 5)
+        gemm(t, n_k, x, n_cols, ahead, acc, 16, false, DV__DOT_LANES);
+    else
+        gemm_wide(t, n_k, x, n_cols, ahead, acc, 16);
 }
 
-void dv__gemm_16m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, float *acc)
+void dv__gemm_16m_avx2(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                       float *acc)
 {
-    gemm(t, n_k, x, n_cols, acc, 8, true);
+    gemm(t, n_k, x, n_cols, ahead, acc, 16, true, DV__DOT_SUM);
 }
 
-/* Float tiles: one running sum per row and column, in the order of k, so more columns are the only parallelism. */
-DV_INLINE void gemmf_block(const float *tile, unsigned r0, uint32_t n_k, const float *x, size_t ldx, float *acc,
-                           unsigned n_cols, unsigned n_vec)
+void dv__gemm_32_avxvnni(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                         float *acc)
 {
-    __m256 s[12];
-    DV_UNROLL
-    for (unsigned i = 0; i < n_cols * n_vec; i++)
-        s[i] = _mm256_setzero_ps();
-    for (uint32_t k = 0; k < n_k; k++) {
-        __m256 w[4];
-        DV_UNROLL
-        for (unsigned v = 0; v < n_vec; v++)
-            w[v] = _mm256_loadu_ps(tile + (size_t)k * DV_TILE_ROWS + r0 + 8 * v);
-        DV_UNROLL
-        for (unsigned c = 0; c < n_cols; c++) {
-            __m256 a = _mm256_broadcast_ss(x + c * ldx + k);
-            DV_UNROLL
-            for (unsigned v = 0; v < n_vec; v++)
-                s[c * n_vec + v] = _mm256_fmadd_ps(w[v], a, s[c * n_vec + v]);
-        }
-    }
-    DV_UNROLL
-    for (unsigned c = 0; c < n_cols; c++) {
-        DV_UNROLL
-        for (unsigned v = 0; v < n_vec; v++) {
-            float *y = acc + (size_t)c * DV_TILE_ROWS + r0 + 8 * v;
-            _mm256_storeu_ps(y, _mm256_add_ps(_mm256_loadu_ps(y), s[c * n_vec + v]));
-        }
-    }
+    gemm(t, n_k, x, n_cols, ahead, acc, 32, false, DV__DOT_VNNI);
 }
 
-void dv__gemmf_avx2(const float *tile, uint32_t n_k, const float *x, size_t ldx, uint32_t n_cols, float *acc)
+void dv__gemm_32m_avxvnni(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                          float *acc)
 {
-    for (; n_cols >= 6; n_cols -= 6, x += 6 * ldx, acc += 6 * DV_TILE_ROWS) {
-        gemmf_block(tile, 0, n_k, x, ldx, acc, 6, 2);
-        gemmf_block(tile, 16, n_k, x, ldx, acc, 6, 2);
-    }
-    if (n_cols >= 3) {
-        gemmf_block(tile, 0, n_k, x, ldx, acc, 3, 2);
-        gemmf_block(tile, 16, n_k, x, ldx, acc, 3, 2);
-        n_cols -= 3;
-        x += 3 * ldx;
-        acc += 3 * DV_TILE_ROWS;
-    }
-    if (n_cols == 2)
-        gemmf_block(tile, 0, n_k, x, ldx, acc, 2, 4);
-    else if (n_cols == 1)
-        gemmf_block(tile, 0, n_k, x, ldx, acc, 1, 4);
+    gemm(t, n_k, x, n_cols, ahead, acc, 32, true, DV__DOT_VNNI);
+}
+
+void dv__gemm_16_avxvnni(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                         float *acc)
+{
+    gemm(t, n_k, x, n_cols, ahead, acc, 16, false, DV__DOT_VNNI);
+}
+
+void dv__gemm_16m_avxvnni(const dv_tile *t, uint32_t n_k, const dv_act_block *x, uint32_t n_cols, const dv_ahead *ahead,
+                          float *acc)
+{
+    gemm(t, n_k, x, n_cols, ahead, acc, 16, true, DV__DOT_VNNI);
 }

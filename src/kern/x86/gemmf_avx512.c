@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Float tiles with AVX-512: unpacking (a transposition) and the product. And the quantisation of activations. */
+/* Float tiles with AVX-512: unpacking (a transposition) and the product. */
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
-
-#include <math.h>
 
 /* --- product --- */
 
@@ -127,51 +125,10 @@ static void unpackf_bf16(const uint8_t *w, size_t row_bytes, uint32_t n_rows, ui
     unpackf(w, row_bytes, n_rows, n_k, tile, 2, store_bf16);
 }
 
-/* --- activations --- */
-
-/* n elements of one block, a multiple of 32. */
-static void quant_block(const float *x, uint32_t n, dv_act_block *out)
-{
-    __m512i top = _mm512_setzero_si512();
-    for (uint32_t i = 0; i < n; i += 16) /* magnitudes order as integers: finite < infinite < NaN */
-        top = _mm512_max_epi32(top, _mm512_and_si512(_mm512_loadu_si512(x + i), _mm512_set1_epi32(0x7fffffff)));
-    float max = _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32(_mm512_reduce_max_epi32(top))));
-    float inv = 32767.0f / max;
-    if (!isfinite(max) || !isfinite(inv)) {
-        memset(out, 0, sizeof *out);
-        out->d = isfinite(max) ? 0.0f : NAN;
-        return;
-    }
-    if (n < DV_SB)
-        memset(out, 0, sizeof *out);
-    const __m512 f = _mm512_set1_ps(inv), hi = _mm512_set1_ps(32767.0f), lo = _mm512_set1_ps(-32767.0f);
-    for (uint32_t i = 0; i < n; i += 32) {
-        __m512i a = _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i), f), hi), lo));
-        __m512i b =
-            _mm512_cvtps_epi32(_mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(_mm512_loadu_ps(x + i + 16), f), hi), lo));
-        __m512i q = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packs_epi32(a, b));
-        q = _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(q, 0xd8), 0xd8); /* 0,2,1,3 in each four */
-        _mm512_storeu_si512(out->q + i, q);
-        int32_t sa = _mm512_reduce_add_epi32(a), sb = _mm512_reduce_add_epi32(b);
-        out->s16[i / 16] = (float)sa;
-        out->s16[i / 16 + 1] = (float)sb;
-        out->s32[i / 32] = (float)(sa + sb);
-    }
-    out->d = max / 32767.0f;
-    memset(out->pad, 0, sizeof out->pad);
-}
-
-static void quant_act(const float *x, uint32_t n, dv_act_block *out, size_t stride)
-{
-    for (uint32_t at = 0; at < n; at += DV_SB, out += stride)
-        quant_block(x + at, DV_MIN(n - at, (uint32_t)DV_SB), out);
-}
-
 void dv__gemmf_init_avx512(dv_kern *k)
 {
     k->gemmf = gemmf;
     k->unpackf[DV_TYPE_F32] = unpackf_f32;
     k->unpackf[DV_TYPE_F16] = unpackf_f16;
     k->unpackf[DV_TYPE_BF16] = unpackf_bf16;
-    k->quant_act = quant_act;
 }

@@ -11,6 +11,7 @@ void dv__kern_init_avx512(dv_kern *k, bool vnni)
     dv__gemmf_init_avx512(k);
     dv__attn_init_avx512(k);
     dv__kv_init_avx512(k);
+    dv__quant_init_avx512(k);
     dv__vec_init_avx512(k);
     dv__unpack_32_init_avx512(k, vnni);
     dv__unpack_k23_init_avx512(k, vnni);

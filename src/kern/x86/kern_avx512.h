@@ -10,6 +10,7 @@ void dv__gemm_init_avx512vnni(dv_kern *k);
 void dv__gemmf_init_avx512(dv_kern *k);
 void dv__attn_init_avx512(dv_kern *k);
 void dv__kv_init_avx512(dv_kern *k);
+void dv__quant_init_avx512(dv_kern *k);
 void dv__vec_init_avx512(dv_kern *k);
 void dv__unpack_32_init_avx512(dv_kern *k, bool vnni);
 void dv__unpack_k23_init_avx512(dv_kern *k, bool vnni);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Building blocks of the AVX-512 unpackers.
  *
- * A tile wants, for each pair of columns, the values of 32 rows side by side. The unpackers read 16 or 32 packed bytes
- * of 16 rows at a time and transpose them as 32-bit words, still packed: vector j holds bytes 4j .. 4j + 3 of every
- * row. Splitting a word into 16-bit lanes by masks and shifts then gives exactly the tile's pairs, columns (0, 2) and
- * (1, 3) of each four. So the costly shuffles run on the packed bytes, and half of the transposition happens in the
- * loads (a 128-bit or 256-bit insertion from memory is cheaper than a shuffle on the one shuffle port).
+ * A tile wants the bytes of four columns of a row as one 32-bit word, and the words of 32 rows side by side. The
+ * unpackers read 16 or 32 packed bytes of 16 rows at a time and transpose them as 32-bit words, still packed: vector j
+ * holds bytes 4j .. 4j + 3 of every row. Masks and shifts then give the words of the tile. So the costly shuffles run
+ * on the packed bytes, and half of the transposition happens in the loads (a 128-bit or 256-bit insertion from memory
+ * is cheaper than a shuffle on the one shuffle port).
  *
  * Every load lies inside the block it is for. Tiles with fewer than 32 rows go through a zero-filled copy
  * (unpack_tail). */
@@ -13,6 +13,7 @@
 #define DV_KERN_X86_UNPACK_AVX512_H
 
 #include "kern/kern.h"
+#include "kern/x86/dot_avx512.h"
 #include "kern/x86/util_avx512.h"
 
 #include <immintrin.h>
@@ -114,58 +115,75 @@ DV_INLINE __m512 f16_16(const uint16_t h[16]) { return _mm512_cvtph_ps(_mm256_lo
 DV_INLINE __m512 low_f16(__m512i w) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(w)); }
 DV_INLINE __m512 high_f16(__m512i w) { return low_f16(_mm512_srli_epi32(w, 16)); }
 
-/* Where the unpacked weights of 16 rows go. A type's function says what it unpacks, by put_* and close_block; it is compiled once for
- * tiles and once for each small number of columns, where the products are summed right from the registers. */
+/* Where the unpacked weights of 16 rows go. A type's function says what it unpacks, by put_*; it is compiled once for tiles and once for
+ * each small number of columns, where the products are summed right from the registers. */
 typedef struct dest {
     int cols;                                     /* 0: a tile. Constant after inlining */
-    bool vnni;                                    /* constant too */
+    bool vnni;                                    /* constant too, */
+    int bias_log2;                                /* and this; -1: no bias */
     float (*d)[DV_TILE_ROWS], (*m)[DV_TILE_ROWS]; /* scales and offsets of the sub-blocks, of these 16 rows */
-    int16_t (*q)[DV_TILE_ROWS][2];                /* tile: the pairs of these 16 rows */
+    uint8_t (*q)[DV_TILE_ROWS][4];                /* tile: the words of these 16 rows */
     const dv_act_block *x;                        /* else: the columns, */
-    float (*sum)[DV_GEMV_COLS][16];               /* and the integer sums of each sub-block, as floats; */
+    float (*sum)[DV_GEMV_COLS][16];               /* and each sub-block's sums with the columns' scales; */
     const uint8_t *ahead;                         /* and what to prefetch meanwhile: 16 rows, */
     size_t row_bytes, tile_bytes;                 /* with this distance, of so many bytes. The latter is constant */
 } dest;
 
-/* Sums of one sub-block, of each column. Two chains a column, for the latency of the products. */
-typedef struct dots {
-    __m512i v[DV_GEMV_COLS][2];
-} dots;
-
-DV_INLINE void dots_clear(const dest o, dots *s)
+/* Group g of 16 columns: sums of its four words w with each column, as floats with the columns' scales, added to t where g is the second
+ * of a sub-block. */
+DV_INLINE void dot_group(const dest o, uint32_t g, const __m512i w[4], const bool second, __m512 t[DV_GEMV_COLS])
 {
-    UNROLL(4)
+    __m512i s[DV_GEMV_COLS];
+    UNROLL(8)
     for (int c = 0; c < o.cols; c++)
-        s->v[c][0] = s->v[c][1] = _mm512_setzero_si512();
-}
-
-DV_INLINE __m512i dot_pair(bool vnni, __m512i acc, __m512i q, __m512i x)
-{
-    if (!vnni)
-        return _mm512_add_epi32(acc, _mm512_madd_epi16(q, x));
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(q), "v"(x)); /* not the intrinsic, see gemm_avx512vnni.c */
-    return acc;
-}
-
-/* Pair i, of sub-block sums s. */
-DV_INLINE void put_pair(const dest o, uint32_t i, dots *s, __m512i v)
-{
-    if (o.cols == 0)
-        _mm512_store_si512(o.q[i][0], v);
+        s[c] = dot_start(o.x + c, g, o.bias_log2);
     UNROLL(4)
+    for (uint32_t j = 0; j < 4; j++) {
+        UNROLL(8)
+        for (int c = 0; c < o.cols; c++)
+            s[c] = dot_word(o.vnni, s[c], w[j], o.x[c].q + 16 * g + 4 * j);
+    }
+    UNROLL(8)
     for (int c = 0; c < o.cols; c++) {
-        int32_t x;
-        memcpy(&x, o.x[c].q + 2 * i, sizeof x);
-        s->v[c][i % 2] = dot_pair(o.vnni, s->v[c][i % 2], v, _mm512_set1_epi32(x));
+        const __m512 d = _mm512_set1_ps(o.x[c].d[g]), f = _mm512_cvtepi32_ps(s[c]);
+        t[c] = second ? _mm512_fmadd_ps(f, d, t[c]) : _mm512_mul_ps(f, d);
     }
 }
 
-/* The sums of sub-block b are complete. */
-DV_INLINE void close_block(const dest o, uint32_t b, const dots *s)
+DV_INLINE void put_words(const dest o, uint32_t first, const __m512i *w, const int n)
 {
-    UNROLL(4)
+    UNROLL(8)
+    for (int j = 0; j < n; j++)
+        _mm512_store_si512(o.q[first + (uint32_t)j], w[j]);
+}
+
+/* Sub-block b of 32 columns: its 8 words. */
+DV_INLINE void put_32(const dest o, uint32_t b, const __m512i w[8])
+{
+    __m512 t[DV_GEMV_COLS];
+    if (o.cols == 0) {
+        put_words(o, 8 * b, w, 8);
+        return;
+    }
+    dot_group(o, 2 * b, w, false, t);
+    dot_group(o, 2 * b + 1, w + 4, true, t);
+    UNROLL(8)
     for (int c = 0; c < o.cols; c++)
-        _mm512_store_ps(o.sum[b][c], _mm512_cvtepi32_ps(_mm512_add_epi32(s->v[c][0], s->v[c][1])));
+        _mm512_store_ps(o.sum[b][c], t[c]);
+}
+
+/* Sub-block b of 16 columns: its 4 words. */
+DV_INLINE void put_16(const dest o, uint32_t b, const __m512i w[4])
+{
+    __m512 t[DV_GEMV_COLS];
+    if (o.cols == 0) {
+        put_words(o, 4 * b, w, 4);
+        return;
+    }
+    dot_group(o, b, w, false, t);
+    UNROLL(8)
+    for (int c = 0; c < o.cols; c++)
+        _mm512_store_ps(o.sum[b][c], t[c]);
 }
 
 /* Step i of n of the prefetch. A core has few misses in flight and stalls when it asks for more: so the requests are spread evenly over
@@ -186,31 +204,6 @@ DV_INLINE void fetch(const dest o, uint32_t i, const uint32_t n)
 
 DV_INLINE void put_d(const dest o, uint32_t b, __m512 v) { _mm512_store_ps(o.d[b], v); }
 DV_INLINE void put_m(const dest o, uint32_t b, __m512 v) { _mm512_store_ps(o.m[b], v); }
-
-/* Two pairs of columns, i and i + 1, from 4 bytes per row, unsigned or signed. */
-DV_INLINE void put_u8(const dest o, uint32_t i, dots *s, __m512i v)
-{
-    put_pair(o, i, s, _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff)));
-    put_pair(o, i + 1, s, _mm512_srli_epi16(v, 8));
-}
-
-/* A multiplication by (1, 0) and (0, 1) sign-extends in one instruction that has two ports; the shifts would be three
- * on one port. */
-DV_INLINE void put_s8(const dest o, uint32_t i, dots *s, __m512i v)
-{
-    put_pair(o, i, s, _mm512_maddubs_epi16(_mm512_set1_epi16(0x0001), v));
-    put_pair(o, i + 1, s, _mm512_maddubs_epi16(_mm512_set1_epi16(0x0100), v));
-}
-
-/* The same from nibbles: the low ones are columns of pairs i and i + 1, the high ones of i + high and i + high + 1. */
-DV_INLINE void put_nibbles(const dest o, uint32_t i, uint32_t high, dots *lo, dots *hi, __m512i v)
-{
-    const __m512i low = _mm512_set1_epi32(0x000f000f);
-    put_pair(o, i, lo, _mm512_and_si512(v, low));
-    put_pair(o, i + 1, lo, _mm512_and_si512(_mm512_srli_epi16(v, 8), low));
-    put_pair(o, i + high, hi, _mm512_and_si512(_mm512_srli_epi16(v, 4), low));
-    put_pair(o, i + high + 1, hi, _mm512_srli_epi16(v, 12));
-}
 
 DV_INLINE __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi32(0x0f0f0f0f)); }
 DV_INLINE __m512i high_nibbles(__m512i v)
@@ -236,7 +229,7 @@ static inline void unpack_tail(const uint8_t *w, size_t row_bytes, uint32_t n_ro
     full(copy[0], UNPACK_MAX_BYTES, n_k, t);
     const __mmask32 keep = (1u << n_rows) - 1;
     const __mmask16 lo = (__mmask16)keep, hi = (__mmask16)(keep >> 16);
-    for (uint32_t i = 0; i < n_k / 2; i++) {
+    for (uint32_t i = 0; i < n_k / 4; i++) {
         _mm512_store_si512(t->q[i][0], _mm512_maskz_mov_epi32(lo, _mm512_load_si512(t->q[i][0])));
         _mm512_store_si512(t->q[i][16], _mm512_maskz_mov_epi32(hi, _mm512_load_si512(t->q[i][16])));
     }
@@ -261,7 +254,7 @@ DV_INLINE void gemv_finish(const dest o, uint32_t n_blocks, const bool offset, c
                 s = _mm512_fmadd_ps(_mm512_load_ps(o.m[b]), _mm512_set1_ps(xsum[b]), s);
         }
         float *y = acc + c * DV_TILE_ROWS;
-        _mm512_storeu_ps(y, _mm512_fmadd_ps(s, _mm512_set1_ps(o.x[c].d), _mm512_loadu_ps(y)));
+        _mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), s));
     }
 }
 
@@ -274,14 +267,15 @@ typedef struct gemv_room {
 typedef void (*rows16_fn)(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o);
 
 DV_INLINE void gemv_body(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead, const dv_act_block *x,
-                         float *acc, rows16_fn rows16, const dv_shape shape, const size_t tile_bytes, const int cols,
-                         const bool vnni)
+                         float *acc, rows16_fn rows16, const dv_shape shape, const int bias_log2,
+                         const size_t tile_bytes, const int cols, const bool vnni)
 {
     const bool sub16 = shape == DV_SHAPE_16 || shape == DV_SHAPE_16M,
                offset = shape == DV_SHAPE_32M || shape == DV_SHAPE_16M;
     gemv_room room;
     dest o = {.cols = cols,
               .vnni = vnni,
+              .bias_log2 = bias_log2,
               .d = room.d,
               .m = room.m,
               .x = x,
@@ -298,36 +292,43 @@ DV_INLINE void tile_body(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_ti
     for (uint32_t half = 0; half < DV_TILE_ROWS; half += 16) {
         dest o = {.d = (float(*)[DV_TILE_ROWS])(void *)(t->d[0] + half),
                   .m = (float(*)[DV_TILE_ROWS])(void *)(t->m[0] + half),
-                  .q = (int16_t(*)[DV_TILE_ROWS][2])(void *)t->q[0][half]};
+                  .q = (uint8_t(*)[DV_TILE_ROWS][4])(void *)t->q[0][half]};
         rows16(w + half * row_bytes, row_bytes, n_k, o);
     }
 }
 
-/* Defines from `name_rows16`, an inline function for 16 rows, the table's functions: name, and name_gemv and name_gemv_vnni. */
-#define UNPACK_DEFINE(name, shape, block_len, block_bytes)                                                     \
+/* Defines from `name_rows16`, an inline function for 16 rows, the table's functions: name, and name_gemv and name_gemv_vnni.
+ * bias as dv_type_bias_log2 has it, -1 for shapes with offset. */
+#define UNPACK_DEFINE(name, shape, bias, block_len, block_bytes)                                               \
     static void name##_full(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_tile *t)                      \
     {                                                                                                          \
         tile_body(w, row_bytes, n_k, t, name##_rows16);                                                        \
     }                                                                                                          \
     static void name(const uint8_t *w, size_t row_bytes, uint32_t n_rows, uint32_t n_k, dv_tile *t)            \
     {                                                                                                          \
+        t->bias_log2 = (bias) < 0 ? 0u : (uint32_t)(bias);                                                     \
         if (DV_LIKELY(n_rows == DV_TILE_ROWS))                                                                 \
             name##_full(w, row_bytes, n_k, t);                                                                 \
         else                                                                                                   \
             unpack_tail(w, row_bytes, n_rows, n_k, t, (size_t)n_k / (block_len) * (block_bytes), name##_full); \
     }                                                                                                          \
-    GEMV_DEFINE(name##_gemv, name##_rows16, shape, (size_t)DV_SB / (block_len) * (block_bytes), false)         \
-    GEMV_DEFINE(name##_gemv_vnni, name##_rows16, shape, (size_t)DV_SB / (block_len) * (block_bytes), true)
+    GEMV_DEFINE(name##_gemv, name##_rows16, shape, bias, (size_t)DV_SB / (block_len) * (block_bytes), false)   \
+    GEMV_DEFINE(name##_gemv_vnni, name##_rows16, shape, bias, (size_t)DV_SB / (block_len) * (block_bytes), true)
 
-#define GEMV_DEFINE(name, rows16, shape, tile_bytes, vnni)                                                          \
+#define GEMV_CASE(n, rows16, shape, bias, tile_bytes, vnni)                                    \
+    case n:                                                                                    \
+        gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, bias, tile_bytes, n, vnni); \
+        break;
+
+#define GEMV_DEFINE(name, rows16, shape, bias, tile_bytes, vnni)                                                    \
     static void name(const uint8_t *w, size_t row_bytes, uint32_t n_k, const uint8_t *ahead, const dv_act_block *x, \
                      uint32_t n_cols, float *acc)                                                                   \
     {                                                                                                               \
         switch (n_cols) {                                                                                           \
-        case 1: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 1, vnni); break;             \
-        case 2: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 2, vnni); break;             \
-        case 3: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 3, vnni); break;             \
-        default: gemv_body(w, row_bytes, n_k, ahead, x, acc, rows16, shape, tile_bytes, 4, vnni); break;            \
+            GEMV_CASE(1, rows16, shape, bias, tile_bytes, vnni)                                                     \
+            GEMV_CASE(2, rows16, shape, bias, tile_bytes, vnni)                                                     \
+            GEMV_CASE(3, rows16, shape, bias, tile_bytes, vnni)                                                     \
+            GEMV_CASE(4, rows16, shape, bias, tile_bytes, vnni)                                                     \
         }                                                                                                           \
     }
 

@@ -3,21 +3,6 @@
 #include "kern/x86/kern_avx512.h"
 #include "kern/x86/unpack_avx512.h"
 
-/* The sums of sub-blocks b, b + 2, b + 4, b + 6. */
-DV_INLINE void four_clear(const dest o, dots s[4])
-{
-    UNROLL(4)
-    for (int i = 0; i < 4; i++)
-        dots_clear(o, &s[i]);
-}
-
-DV_INLINE void four_close(const dest o, uint32_t b, const dots s[4])
-{
-    UNROLL(4)
-    for (unsigned i = 0; i < 4; i++)
-        close_block(o, b + 2 * i, &s[i]);
-}
-
 /* Q2_K: 16 bytes of scale (low nibble) and offset (high), 2-bit elements [2][32], f16 d, f16 dmin. 84 bytes.
  * Weight = d * scale * q - dmin * offset. */
 DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm[16], const dest o)
@@ -41,33 +26,26 @@ DV_INLINE void scales_q2_k(const uint8_t *p, size_t row_bytes, const uint32_t dm
 
 DV_INLINE void q2_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
-    const __m512i low = _mm512_set1_epi32(0x00030003);
+    const __m512i low = _mm512_set1_epi32(0x03030303);
     (void)n_k;
     DV_ALIGNED(64) uint32_t dm[16];
     copy_u32(w + 80, row_bytes, dm);
     for (uint32_t n = 0; n < 2; n++) {
-        __m512i v[8];
+        __m512i v[8], q[8];
         words_16x8(w + 16 + 32 * n, row_bytes, v);
-        UNROLL(2)
-        for (unsigned g = 0; g < 2; g++) {
-            dots sums[4];
-            fetch(o, 2 * n + g, 4);
-            four_clear(o, sums);
-            UNROLL(4)
-            for (unsigned j = 4 * g; j < 4 * g + 4; j++) {
-                UNROLL(4)
-                for (unsigned s = 0; s < 4; s++) {
-                    const uint32_t i = 64 * n + 16 * s + 2 * j;
-                    put_pair(o, i, &sums[s], _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low));
-                    put_pair(o, i + 1, &sums[s], _mm512_and_si512(_mm512_srli_epi16(v[j], 8 + 2 * s), low));
-                }
-            }
-            four_close(o, 8 * n + g, sums);
+        UNROLL(4)
+        for (unsigned s = 0; s < 4; s++) {
+            fetch(o, 4 * n + s, 8);
+            UNROLL(8)
+            for (int j = 0; j < 8; j++)
+                q[j] = _mm512_and_si512(_mm512_srli_epi16(v[j], 2 * s), low);
+            put_16(o, 8 * n + 2 * s, q);
+            put_16(o, 8 * n + 2 * s + 1, q + 4);
         }
     }
     scales_q2_k(w, row_bytes, dm, o);
 }
-UNPACK_DEFINE(q2_k, DV_SHAPE_16M, 256, 84)
+UNPACK_DEFINE(q2_k, DV_SHAPE_16M, -1, 256, 84)
 
 /* Q3_K: third bits (bit m of byte i for element 32 m + i), low 2 bits [2][32], 16 scales of 6 bits in 12 bytes, f16 d.
  * 110 bytes. Weight = d * (scale - 32) * (q - 4). Scales: low nibbles of 0..7 and 8..15 in 8 bytes, high pairs of bits
@@ -102,36 +80,32 @@ DV_INLINE void scales_q3_k(const uint8_t *p, size_t row_bytes, const dest o)
 
 DV_INLINE void q3_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
 {
-    const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707),
-                  bias = _mm512_set1_epi8(4);
+    const __m512i low2 = _mm512_set1_epi32(0x03030303), low3 = _mm512_set1_epi32(0x07070707);
     (void)n_k;
-    __m512i h[8], v[8];
+    __m512i h[8];
     words_16x8(w, row_bytes, h);
     UNROLL(8)
     for (int j = 0; j < 8; j++)
         h[j] = _mm512_rol_epi32(h[j], 2); /* bit m of a byte is bit 2 after a right rotation by m */
     for (uint32_t n = 0; n < 2; n++) {
+        __m512i v[8], q[8];
         words_16x8(w + 32 + 32 * n, row_bytes, v);
-        UNROLL(2)
-        for (unsigned g = 0; g < 2; g++) {
-            dots sums[4];
-            fetch(o, 2 * n + g, 4);
-            four_clear(o, sums);
-            UNROLL(4)
-            for (unsigned j = 4 * g; j < 4 * g + 4; j++) {
-                UNROLL(4)
-                for (unsigned s = 0; s < 4; s++) {
-                    __m512i q = _mm512_ternarylogic_epi32(low2, _mm512_srli_epi16(v[j], 2 * s), h[j], 0xca);
-                    h[j] = _mm512_ror_epi32(h[j], 1);
-                    put_s8(o, 64 * n + 16 * s + 2 * j, &sums[s], _mm512_sub_epi8(_mm512_and_si512(q, low3), bias));
-                }
+        UNROLL(4)
+        for (unsigned s = 0; s < 4; s++) {
+            fetch(o, 4 * n + s, 8);
+            UNROLL(8)
+            for (int j = 0; j < 8; j++) {
+                q[j] = _mm512_ternarylogic_epi32(low2, _mm512_srli_epi16(v[j], 2 * s), h[j], 0xca);
+                q[j] = _mm512_and_si512(q[j], low3);
+                h[j] = _mm512_ror_epi32(h[j], 1);
             }
-            four_close(o, 8 * n + g, sums);
+            put_16(o, 8 * n + 2 * s, q);
+            put_16(o, 8 * n + 2 * s + 1, q + 4);
         }
     }
     scales_q3_k(w, row_bytes, o);
 }
-UNPACK_DEFINE(q3_k, DV_SHAPE_16, 256, 110)
+UNPACK_DEFINE(q3_k, DV_SHAPE_16, 2, 256, 110)
 
 void dv__unpack_k23_init_avx512(dv_kern *k, bool vnni)
 {

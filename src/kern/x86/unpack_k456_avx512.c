@@ -37,20 +37,20 @@ DV_INLINE void q4_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, des
     (void)n_k;
     scales_k4(w, row_bytes, o);
     for (uint32_t c = 0; c < 4; c++) {
-        __m512i v[8];
-        dots lo, hi;
+        __m512i v[8], q[8];
         fetch(o, c, 4);
         words_16x8(w + 16 + 32 * c, row_bytes, v);
-        dots_clear(o, &lo);
-        dots_clear(o, &hi);
         UNROLL(8)
-        for (unsigned j = 0; j < 8; j++)
-            put_nibbles(o, 32 * c + 2 * j, 16, &lo, &hi, v[j]);
-        close_block(o, 2 * c, &lo);
-        close_block(o, 2 * c + 1, &hi);
+        for (int j = 0; j < 8; j++)
+            q[j] = low_nibbles(v[j]);
+        put_32(o, 2 * c, q);
+        UNROLL(8)
+        for (int j = 0; j < 8; j++)
+            q[j] = high_nibbles(v[j]);
+        put_32(o, 2 * c + 1, q);
     }
 }
-UNPACK_DEFINE(q4_k, DV_SHAPE_32M, 256, 144)
+UNPACK_DEFINE(q4_k, DV_SHAPE_32M, -1, 256, 144)
 
 /* Q5_K: header; 32 bytes whose bit s is the fifth bit of sub-block s; then as Q4_K. 176 bytes. */
 DV_INLINE void q5_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
@@ -61,65 +61,33 @@ DV_INLINE void q5_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, des
     __m512i h[8];
     words_16x8(w + 16, row_bytes, h);
     UNROLL(8)
-    for (unsigned j = 0; j < 8; j++)
-        h[j] = _mm512_rol_epi32(h[j], 4); /* bit s of a byte is bit 4 after a right shift by s */
+    for (int j = 0; j < 8; j++)
+        h[j] = _mm512_rol_epi32(h[j], 4); /* bit s of a byte is bit 4 after a right rotation by s */
     for (uint32_t c = 0; c < 4; c++) {
-        __m512i v[8];
-        dots lo, hi;
+        __m512i v[8], q[8];
         fetch(o, c, 4);
         words_16x8(w + 48 + 32 * c, row_bytes, v);
-        dots_clear(o, &lo);
-        dots_clear(o, &hi);
         UNROLL(8)
-        for (unsigned j = 0; j < 8; j++) {
-            __m512i a = _mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca);
-            __m512i b = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), _mm512_ror_epi32(h[j], 1), 0xca);
-            h[j] = _mm512_ror_epi32(h[j], 2);
-            put_u8(o, 32 * c + 2 * j, &lo, _mm512_and_si512(a, low5));
-            put_u8(o, 32 * c + 2 * j + 16, &hi, _mm512_and_si512(b, low5));
+        for (int j = 0; j < 8; j++) {
+            q[j] = _mm512_and_si512(_mm512_ternarylogic_epi32(low4, v[j], h[j], 0xca), low5);
+            h[j] = _mm512_ror_epi32(h[j], 1);
         }
-        close_block(o, 2 * c, &lo);
-        close_block(o, 2 * c + 1, &hi);
+        put_32(o, 2 * c, q);
+        UNROLL(8)
+        for (int j = 0; j < 8; j++) {
+            q[j] = _mm512_and_si512(_mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), h[j], 0xca), low5);
+            h[j] = _mm512_ror_epi32(h[j], 1);
+        }
+        put_32(o, 2 * c + 1, q);
     }
 }
-UNPACK_DEFINE(q5_k, DV_SHAPE_32M, 256, 176)
+UNPACK_DEFINE(q5_k, DV_SHAPE_32M, -1, 256, 176)
 
 /* Q6_K: low nibbles [2][64], high pairs of bits [2][32], 16 int8 scales, f16 d. Half n: byte l of 64 holds elements l
  * (low nibble) and l + 64 (high); byte l of 32 holds the high bits of l, l + 32, l + 64, l + 96 from the bottom up.
  * Weight = d * scale * (q - 32). */
-DV_INLINE void q6_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
+DV_INLINE void scales_q6_k(const uint8_t *w, size_t row_bytes, const uint16_t d16[16], const dest o)
 {
-    (void)n_k;
-    const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f),
-                  bias = _mm512_set1_epi8(32);
-    DV_ALIGNED(32) uint16_t d16[16];
-    copy_u16(w + 208, row_bytes, d16);
-    for (uint32_t n = 0; n < 2; n++) {
-        __m512i h[8], v[8];
-        words_16x8(w + 128 + 32 * n, row_bytes, h);
-        UNROLL(2)
-        for (unsigned g = 0; g < 2; g++) {
-            fetch(o, 2 * n + g, 4);
-            words_16x8(w + 64 * n + 32 * g, row_bytes, v);
-            dots s[4];
-            UNROLL(4)
-            for (unsigned i = 0; i < 4; i++)
-                dots_clear(o, &s[i]);
-            UNROLL(8)
-            for (unsigned j = 0; j < 8; j++) {
-                __m512i lo = _mm512_ternarylogic_epi32(low4, v[j], _mm512_slli_epi16(h[j], g == 0 ? 4 : 2), 0xca);
-                __m512i hi = _mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4),
-                                                       g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2), 0xca);
-                lo = _mm512_sub_epi8(_mm512_and_si512(lo, low6), bias);
-                hi = _mm512_sub_epi8(_mm512_and_si512(hi, low6), bias);
-                put_s8(o, 64 * n + 16 * g + 2 * j, &s[j / 4], lo);
-                put_s8(o, 64 * n + 16 * g + 2 * j + 32, &s[2 + j / 4], hi);
-            }
-            UNROLL(4)
-            for (unsigned i = 0; i < 4; i++)
-                close_block(o, 8 * n + 2 * g + i / 2 * 4 + i % 2, &s[i]);
-        }
-    }
     __m512i s[4];
     words_16x4(w + 192, row_bytes, s);
     const __m512 d = f16_16(d16);
@@ -132,7 +100,40 @@ DV_INLINE void q6_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, des
         }
     }
 }
-UNPACK_DEFINE(q6_k, DV_SHAPE_16, 256, 210)
+
+DV_INLINE void q6_k_rows16(const uint8_t *w, size_t row_bytes, uint32_t n_k, dest o)
+{
+    (void)n_k;
+    const __m512i low4 = _mm512_set1_epi32(0x0f0f0f0f), low6 = _mm512_set1_epi32(0x3f3f3f3f);
+    DV_ALIGNED(32) uint16_t d16[16];
+    copy_u16(w + 208, row_bytes, d16);
+    for (uint32_t n = 0; n < 2; n++) {
+        __m512i h[8], v[8], q[8];
+        words_16x8(w + 128 + 32 * n, row_bytes, h);
+        UNROLL(2)
+        for (unsigned g = 0; g < 2; g++) {
+            const uint32_t b = 8 * n + 2 * g;
+            fetch(o, 2 * n + g, 4);
+            words_16x8(w + 64 * n + 32 * g, row_bytes, v);
+            UNROLL(8)
+            for (int j = 0; j < 8; j++) {
+                __m512i top = _mm512_slli_epi16(h[j], g == 0 ? 4 : 2);
+                q[j] = _mm512_and_si512(_mm512_ternarylogic_epi32(low4, v[j], top, 0xca), low6);
+            }
+            put_16(o, b, q);
+            put_16(o, b + 1, q + 4);
+            UNROLL(8)
+            for (int j = 0; j < 8; j++) {
+                __m512i top = g == 0 ? h[j] : _mm512_srli_epi16(h[j], 2);
+                q[j] = _mm512_and_si512(_mm512_ternarylogic_epi32(low4, _mm512_srli_epi16(v[j], 4), top, 0xca), low6);
+            }
+            put_16(o, b + 4, q);
+            put_16(o, b + 5, q + 4);
+        }
+    }
+    scales_q6_k(w, row_bytes, d16, o);
+}
+UNPACK_DEFINE(q6_k, DV_SHAPE_16, 5, 256, 210)
 
 void dv__unpack_k456_init_avx512(dv_kern *k, bool vnni)
 {
