@@ -34,6 +34,13 @@ DV_INLINE __m512i dot_broadcast(const int8_t *x)
 /* The same with four activations for all lanes. */
 DV_INLINE __m512i dot_word(const bool vnni, __m512i acc, __m512i w, const int8_t *x)
 {
+    if (vnni) {
+        typedef struct four {
+            int8_t b[4];
+        } four;
+        __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*(const four *)x));
+        return acc;
+    }
     return dot_bytes(vnni, acc, w, dot_broadcast(x));
 }
 
