@@ -19,7 +19,7 @@
 /** Bytes of a q8_0 KV block: 32 elements x 16 positions of K, 32 elements of V. */
 enum { DV__K_Q8_BYTES = 34 * DV_KV_GROUP, DV__V_Q8_BYTES = 34 };
 
-/** Two 16-bit lanes read as one 32-bit value. */
+/** Narrow neighbours read as one 32-bit value. */
 typedef int32_t dv__i32_alias __attribute__((may_alias, aligned(2)));
 
 /** One function of each level: suffix avx2, and avxvnni where the products use AVX-VNNI. */

@@ -11,13 +11,17 @@
 #include <immintrin.h>
 
 typedef enum dv__dot {
-    DV__DOT_SUM, /**< q below 32: all four words add up in 16 bits; the bias, if there is one, is taken out of the sum */
-    DV__DOT_LANES, /**< q below 64: the sum starts with what takes the bias out, so it may wrap around on the way but fits in the end */
-    DV__DOT_SIGN, /**< bias 128: the product of the weight's absolute value and the activation with the weight's sign; nothing adds up */
-    DV__DOT_VNNI, /**< any, with AVX-VNNI */
+    /** q below 32: all four words add up in 16 bits (8 * 31 * 127 fits); the bias, if there is one, is taken out of the sum. */
+    DV__DOT_SUM,
+    /** q below 64: the sum starts with what takes the bias out, so it may wrap around on the way but fits in the end. */
+    DV__DOT_LANES,
+    /** Weights without bias: the absolute value times the activation with the weight's sign. Words do not add up in 16 bits. */
+    DV__DOT_SIGN,
+    /** Any weights, with AVX-VNNI. */
+    DV__DOT_VNNI,
 } dv__dot;
 
-/** What group_sums of a column start with: start[g] for group g. Not used with DV__DOT_SIGN. */
+/** Minus the bias times a column's activations: start[g] is for group g, in the form that dv__dot_begin and dv__dot_end want. */
 DV_INLINE void dv__dot_start(dv__dot how, const dv_act_block *x, uint32_t bias_log2, int32_t start[16])
 {
     const __m256i ones = _mm256_set1_epi8(1), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -56,15 +60,14 @@ DV_INLINE __m256i dv__dot_begin(dv__dot how, const int32_t *start)
 /** Adds word j of the four. */
 DV_INLINE __m256i dv__dot_word(dv__dot how, __m256i s, unsigned j, __m256i w, __m256i a)
 {
-    const __m256i ones = _mm256_set1_epi16(1), sign = _mm256_set1_epi8((char)0x80);
+    const __m256i ones = _mm256_set1_epi16(1);
     if (how == DV__DOT_VNNI) {
         /* Not the intrinsic: this file is compiled for CPUs without it as well. */
         __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(w), "x"(a));
         return s;
     }
     if (how == DV__DOT_SIGN) {
-        __m256i q = _mm256_xor_si256(w, sign);
-        __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(a, q)), ones);
+        __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)), ones);
         s = j == 0 ? p : _mm256_add_epi32(s, p);
     } else {
         __m256i p = _mm256_maddubs_epi16(w, a);

@@ -9,8 +9,8 @@
 
 enum { N_VEC = DV_TILE_ROWS / 8 };
 
-/* A tile and a column of weights with 8 bits, where words do not add up in 16 bits: in 16 bits, the even bytes of each word and then the
- * odd ones. So each product takes half as many steps as with DV__DOT_SIGN. */
+/* A tile and a column in 16 bits, the even bytes of each word and then the odd ones, for weights of 8 bits: as their products do not add
+ * up in 16 bits, this takes no more multiplications than DV__DOT_SIGN, and nothing but multiplications and additions. */
 typedef struct wide {
     DV_ALIGNED(32) int16_t q[DV_SB / 4][2][DV_TILE_ROWS][2];
     DV_ALIGNED(32) int32_t x[DV_SB / 32][2][8];
@@ -19,12 +19,13 @@ typedef struct wide {
 static void widen_tile(const dv_tile *t, uint32_t n_k, wide *w)
 {
     const __m256i low = _mm256_set1_epi16(0xff), bias = _mm256_set1_epi16((short)(1 << t->bias_log2));
-    for (unsigned i = 0; i < n_k / 4; i++)
+    for (unsigned i = 0; i < n_k / 4; i++) {
         DV_UNROLL
-    for (unsigned r = 0; r < DV_TILE_ROWS; r += 8) {
-        __m256i v = _mm256_load_si256((const __m256i *)t->q[i][r]);
-        _mm256_store_si256((__m256i *)w->q[i][0][r], _mm256_sub_epi16(_mm256_and_si256(v, low), bias));
-        _mm256_store_si256((__m256i *)w->q[i][1][r], _mm256_sub_epi16(_mm256_srli_epi16(v, 8), bias));
+        for (unsigned r = 0; r < DV_TILE_ROWS; r += 8) {
+            __m256i v = _mm256_load_si256((const __m256i *)t->q[i][r]);
+            _mm256_store_si256((__m256i *)w->q[i][0][r], _mm256_sub_epi16(_mm256_and_si256(v, low), bias));
+            _mm256_store_si256((__m256i *)w->q[i][1][r], _mm256_sub_epi16(_mm256_srli_epi16(v, 8), bias));
+        }
     }
 }
 

@@ -108,6 +108,9 @@ DV_INLINE __m256i dv__high_nibbles(__m256i v) { return dv__low_nibbles(_mm256_sr
 DV_INLINE void dv__put_d(const dv__dest o, unsigned b, __m256 v) { _mm256_store_ps(o.d[b], v); }
 DV_INLINE void dv__put_m(const dv__dest o, unsigned b, __m256 v) { _mm256_store_ps(o.m[b], v); }
 
+/** Whether dv__put_group takes the weights of 8 bits as signed bytes, that is without the bias of 128. */
+DV_INLINE bool dv__is_signed(const dv__dest o) { return o.cols > 0 && o.how == DV__DOT_SIGN; }
+
 /** The words of group g. */
 DV_INLINE void dv__put_group(const dv__dest o, unsigned g, const __m256i w[4])
 {
@@ -118,7 +121,7 @@ DV_INLINE void dv__put_group(const dv__dest o, unsigned g, const __m256i w[4])
     }
     DV_UNROLL
     for (unsigned c = 0; c < o.cols; c++) {
-        const int32_t *start = o.bias && o.how != DV__DOT_SIGN ? &o.start[c][g] : NULL;
+        const int32_t *start = o.bias && !dv__is_signed(o) ? &o.start[c][g] : NULL;
         __m256i s = dv__dot_begin(o.how, start);
         DV_UNROLL
         for (unsigned j = 0; j < 4; j++)
@@ -127,14 +130,14 @@ DV_INLINE void dv__put_group(const dv__dest o, unsigned g, const __m256i w[4])
     }
 }
 
-/** Step i of n of the prefetch. A core has few misses in flight and stalls when it asks for more: so the requests are spread evenly over
- * the work. */
-DV_INLINE void dv__fetch(const dv__dest o, unsigned i, const unsigned n)
+/** Step i of the prefetch, of n_rows rows (a constant). A core has few misses in flight and stalls when it asks for more: so the requests
+ * are spread evenly over the work. */
+DV_INLINE void dv__fetch(const dv__dest o, unsigned i, const unsigned n_rows)
 {
     if (o.cols == 0)
         return;
-    for (unsigned r = 0; r < 8 / n; r++) {
-        const uint8_t *p = o.ahead + (i * (8 / n) + r) * o.row_bytes;
+    for (unsigned r = 0; r < n_rows; r++) {
+        const uint8_t *p = o.ahead + (i * n_rows + r) * o.row_bytes;
         for (unsigned k = 0; k < (unsigned)o.tile_bytes + 63; k += 64)
             __builtin_prefetch(p + k);
     }

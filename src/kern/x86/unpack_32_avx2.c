@@ -23,7 +23,7 @@ DV_INLINE void q4_0_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__d
 {
     for (unsigned b = 0; b < n_k / 32; b++, w += B_Q4_0) {
         __m256i v[4];
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__load_t4(w + 2, row_bytes, v);
         dv__put_d(o, b, dv__load_f16x8(w, row_bytes));
         put_nibbles(o, 2 * b, v);
@@ -43,7 +43,7 @@ DV_INLINE void q4_1_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__d
 {
     for (unsigned b = 0; b < n_k / 32; b++, w += B_Q4_1) {
         __m256i v[4];
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__load_t4(w + 4, row_bytes, v);
         put_d_m(o, b, w, row_bytes);
         put_nibbles(o, 2 * b, v);
@@ -82,7 +82,7 @@ DV_INLINE void put_q5(const dv__dest o, unsigned b, const uint8_t *w, size_t row
 DV_INLINE void q5_0_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__dest o)
 {
     for (unsigned b = 0; b < n_k / 32; b++, w += B_Q5_0) {
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__put_d(o, b, dv__load_f16x8(w, row_bytes));
         put_q5(o, b, w + 2, row_bytes);
     }
@@ -92,7 +92,7 @@ DV__UNPACK_DEFINE(q5_0, q5_0_rows, DV_SHAPE_32, 4, DV__DOT_SUM, 32, B_Q5_0)
 DV_INLINE void q5_1_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__dest o)
 {
     for (unsigned b = 0; b < n_k / 32; b++, w += B_Q5_1) {
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         put_d_m(o, b, w, row_bytes);
         put_q5(o, b, w + 4, row_bytes);
     }
@@ -101,9 +101,9 @@ DV__UNPACK_DEFINE(q5_1, q5_1_rows, DV_SHAPE_32M, 0, DV__DOT_SUM, 32, B_Q5_1)
 
 DV_INLINE void q8_0_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__dest o)
 {
-    const __m256i bias = _mm256_set1_epi8((char)0x80);
+    const __m256i bias = _mm256_set1_epi8(dv__is_signed(o) ? 0 : (char)0x80);
     for (unsigned b = 0; b < n_k / 32; b++, w += B_Q8_0) {
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__put_d(o, b, dv__load_f16x8(w, row_bytes));
         DV_UNROLL
         for (unsigned half = 0; half < 2; half++) {
@@ -118,12 +118,13 @@ DV_INLINE void q8_0_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__d
 }
 DV__UNPACK_DEFINE(q8_0, q8_0_rows, DV_SHAPE_32, 7, DV__DOT_SIGN, 32, B_Q8_0)
 
-/* Sub-block b, 16 bytes with two elements each at w, through the table of IQ4 values (plus 128). */
+/* Sub-block b, 16 bytes with two elements each at w, through the table of IQ4 values. */
 DV_INLINE void put_iq4(const dv__dest o, unsigned b, const uint8_t *w, size_t row_bytes)
 {
-    const __m256i table =
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153,
-                                                  (char)166, (char)181, (char)197, (char)217, (char)241));
+    const __m256i bias = _mm256_set1_epi8(dv__is_signed(o) ? 0 : (char)0x80);
+    const __m256i values = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+    const __m256i table = _mm256_xor_si256(values, bias);
     __m256i v[4], q[4];
     dv__load_t4(w, row_bytes, v);
     DV_UNROLL
@@ -139,7 +140,7 @@ DV_INLINE void put_iq4(const dv__dest o, unsigned b, const uint8_t *w, size_t ro
 DV_INLINE void iq4_nl_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__dest o)
 {
     for (unsigned b = 0; b < n_k / 32; b++, w += B_IQ4_NL) {
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__put_d(o, b, dv__load_f16x8(w, row_bytes));
         put_iq4(o, b, w + 2, row_bytes);
     }
@@ -155,7 +156,7 @@ DV_INLINE void iq4_xs_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv_
     __m256i up = _mm256_srli_epi32(h[0], 12), low = h[1]; /* sub-block 0's two bits at 4 and 5, its four at 0 */
     for (unsigned b = 0; b < 8; b++) {
         __m256i sc = _mm256_or_si256(_mm256_and_si256(low, m4), _mm256_and_si256(up, m2));
-        dv__fetch(o, b, 8);
+        dv__fetch(o, b, 1);
         dv__put_d(o, b, _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_sub_epi32(sc, off))));
         low = _mm256_srli_epi32(low, 4);
         up = _mm256_srli_epi32(up, 2);

@@ -17,7 +17,7 @@ DV_INLINE void q2k_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__de
     }
     for (unsigned part = 0; part < 4; part++) {
         __m256i v[4], q[4];
-        dv__fetch(o, part, 4);
+        dv__fetch(o, part, 2);
         dv__load_t4(w + 16 + 16 * part, row_bytes, v);
         DV_UNROLL
         for (unsigned k = 0; k < 4; k++) {
@@ -57,7 +57,7 @@ DV_INLINE void q3k_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__de
     for (unsigned part = 0; part < 4; part++) {
         unsigned n = part / 2, l = part % 2 * 16;
         __m256i v[4], h[4], q[4];
-        dv__fetch(o, part, 4);
+        dv__fetch(o, part, 2);
         dv__load_t4(w + l, row_bytes, h);
         dv__load_t4(w + 32 + 32 * n + l, row_bytes, v);
         /* The third bit moves from bit 4n + k to bit 2 of its byte. */

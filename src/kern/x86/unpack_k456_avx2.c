@@ -29,7 +29,7 @@ DV_INLINE void q4k_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__de
     for (unsigned h = 0; h < 8; h++) {
         unsigned g = h / 2 * 4 + h % 2;
         __m256i v[4], q[4];
-        dv__fetch(o, h, 8);
+        dv__fetch(o, h, 1);
         dv__load_t4(w + 16 + 16 * h, row_bytes, v);
         DV_UNROLL
         for (unsigned j = 0; j < 4; j++)
@@ -53,7 +53,7 @@ DV_INLINE void q5k_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__de
         dv__load_t4(w + 16 + 16 * half, row_bytes, h);
         for (unsigned c = 0; c < 4; c++) {
             __m256i v[4], q[4];
-            dv__fetch(o, 4 * half + c, 8);
+            dv__fetch(o, 4 * half + c, 1);
             dv__load_t4(w + 48 + 32 * c + 16 * half, row_bytes, v);
             DV_UNROLL
             for (unsigned j = 0; j < 4; j++)
@@ -106,7 +106,7 @@ DV_INLINE void q6k_rows(const uint8_t *w, size_t row_bytes, uint32_t n_k, dv__de
     for (unsigned b = 0; b < 16; b++)
         dv__put_d(o, b, _mm256_mul_ps(d, dv__sbyte_ps(sc[b / 4], b % 4)));
     for (unsigned part = 0; part < 4; part++) {
-        dv__fetch(o, part, 4);
+        dv__fetch(o, part, 2);
         q6k_part(w, row_bytes, o, part);
     }
 }
