@@ -2,6 +2,7 @@
 #include "api/chat.h"
 
 #include "api/constraint.h"
+#include "api/prompt.h"
 #include "api/reply.h"
 #include "base/err.h"
 
@@ -115,10 +116,10 @@ int dv__chat_prompt(dv__chat *chat, uint32_t **ids, size_t *n, dv_err *err)
 {
     dv__call *c = chat->call;
     dv_chatfmt_text text = {0};
-    dv_ids list = {0};
+    dv_ids list = {.max = DV_API_MAX_TOKENS};
     int rc = dv__chat_render(chat, &text, err);
     if (rc == 0)
-        rc = dv_chatfmt_encode(c->api->fmt, c->api->engine->tok, &text, &list, err);
+        rc = dv__prompt_limit(c, dv_chatfmt_encode(c->api->fmt, c->api->engine->tok, &text, &list, err), err);
     if (rc == 0)
         rc = copy_ids(c, &list, ids, err);
     *n = list.len;

@@ -97,7 +97,7 @@ static int check_model(const dv__call *c, dv_err *err)
 
 static int make_prompt(dv__call *c, dv__native *k, dv_err *err)
 {
-    prompt p = {.tok = c->api->engine->tok, .err = err};
+    prompt p = {.tok = c->api->engine->tok, .ids = {.max = DV_API_MAX_TOKENS}, .err = err};
     if (dv_tok_adds_bos(p.tok))
         add_role(&p, DV_TOK_BOS);
     add_extra(&p, k->extra);
@@ -114,7 +114,7 @@ static int make_prompt(dv__call *c, dv__native *k, dv_err *err)
     if (p.rc == 0)
         p.rc = dv__prompt_from_ids(c, &p.ids, k->prompts.v, err);
     dv_ids_fini(&p.ids);
-    return p.rc;
+    return dv__prompt_limit(c, p.rc, err);
 }
 
 static int post_infill(dv__call *c, dv_err *err)

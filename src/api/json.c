@@ -3,6 +3,8 @@
 
 #include "api/server.h"
 #include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
 
 /* Bounds of a text's JSON before anything is built of it: a value costs many times its text. */
 static int measure(const char *s, size_t n, dv_err *err)
@@ -37,14 +39,20 @@ static int measure(const char *s, size_t n, dv_err *err)
 int dv__json_parse(const char *text, size_t n, json_t **out, dv_err *err)
 {
     json_error_t e;
+    bool no_memory;
     *out = NULL;
     if (n == 0)
         return dv_fail(err, DV_EFORMAT, "the body is empty: a JSON object is needed");
     int rc = measure(text, n, err);
     if (rc != 0)
         return rc;
-    json_t *v = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
-    if (v == NULL && json_error_code(&e) == json_error_out_of_memory)
+    if (dv_mem_used(DV_MEM_JSON) > DV_API_MAX_JSONS)
+        return dv_fail(err, DV_EBUSY, "the requests that are being answered take all the memory there is for them");
+    dv_json_bound_begin(DV_API_MAX_JSON);
+    json_t *v = dv_json_load(text, n, JSON_REJECT_DUPLICATES, &e, &no_memory);
+    if (dv_json_bound_end() && v == NULL)
+        return dv_fail(err, DV_ELIMIT, "the body's JSON takes more than %d MiB of memory", DV_API_MAX_JSON >> 20);
+    if (no_memory)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     if (v == NULL)
         return dv_fail(err, DV_EFORMAT, "the body is not valid JSON: %s at line %d, column %d", e.text, e.line,

@@ -301,7 +301,7 @@ static int put_suffix(dv__call *c, completion *k, dv_err *err)
         return dv__param_fail(c, err, "suffix", "does not go with echo");
     for (size_t i = 0; i < k->prompts.n; i++) {
         dv__prompt *p = &k->prompts.v[i];
-        dv_ids ids = {0};
+        dv_ids ids = {.max = DV_API_MAX_TOKENS};
         int rc = dv_ids_add(&ids, &pre, 1);
         rc = rc != 0 ? rc : dv_ids_add(&ids, (const int32_t *)p->id, p->n);
         rc = rc != 0 ? rc : dv_ids_add(&ids, &suf, 1);
@@ -310,7 +310,7 @@ static int put_suffix(dv__call *c, completion *k, dv_err *err)
         rc = rc != 0 ? rc : dv__prompt_from_ids(c, &ids, p, err);
         dv_ids_fini(&ids);
         if (rc != 0)
-            return rc;
+            return dv__prompt_limit(c, rc, err);
     }
     return 0;
 }

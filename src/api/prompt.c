@@ -5,6 +5,17 @@
 
 static int no_memory(dv_err *err) { return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM)); }
 
+int dv__prompt_limit(dv__call *c, int rc, dv_err *err)
+{
+    if (rc != DV_ECONTEXT)
+        return rc;
+    *err = (dv_err){0};
+    c->n_prompt = DV_API_MAX_TOKENS;
+    return dv_fail(err, DV_ECONTEXT,
+                   "the request exceeds the available context size: it has more than %d tokens, the context %u",
+                   DV_API_MAX_TOKENS, dv_engine_get_info(c->api->engine)->n_ctx);
+}
+
 int dv__prompt_from_ids(dv__call *c, const dv_ids *ids, dv__prompt *out, dv_err *err)
 {
     out->id = dv_arena_calloc(&c->arena, DV_MAX(ids->len, (size_t)1), sizeof *out->id);
@@ -35,12 +46,13 @@ static int add_id(dv__call *c, const json_t *v, const char *name, dv_ids *ids, d
     if (!dv__json_whole(v, 0, (double)n - 1, &id))
         return dv__param_fail(c, err, name, "a token must be a whole number from 0 to %zu", n - 1);
     int32_t one = (int32_t)id;
-    return dv_ids_add(ids, &one, 1) == 0 ? 0 : no_memory(err);
+    int rc = dv_ids_add(ids, &one, 1);
+    return rc == 0 ? 0 : dv_fail(err, rc, "%s", dv_error_text(rc));
 }
 
 static int read_one(dv__call *c, const json_t *v, const char *name, bool mixed, dv__prompt *out, dv_err *err)
 {
-    dv_ids ids = {0};
+    dv_ids ids = {.max = DV_API_MAX_TOKENS};
     size_t i;
     json_t *part;
     int rc = 0;
@@ -62,7 +74,7 @@ static int read_one(dv__call *c, const json_t *v, const char *name, bool mixed, 
     if (rc == 0)
         rc = dv__prompt_from_ids(c, &ids, out, err);
     dv_ids_fini(&ids);
-    return rc;
+    return dv__prompt_limit(c, rc, err);
 }
 
 /* Whether a list is one prompt: it has tokens in it. A list of texts, or of lists, is one prompt each. */

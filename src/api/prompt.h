@@ -23,6 +23,8 @@ typedef struct dv__prompts {
  */
 int dv__prompts_read(dv__call *c, const json_t *v, const char *name, bool mixed, dv__prompts *out, dv_err *err);
 
+/** rc, or that a prompt has more than DV_API_MAX_TOKENS tokens if rc is DV_ECONTEXT. */
+int dv__prompt_limit(dv__call *c, int rc, dv_err *err);
 /** One prompt of ids. Takes nothing: ids are copied to the arena. */
 int dv__prompt_from_ids(dv__call *c, const dv_ids *ids, dv__prompt *out, dv_err *err);
 

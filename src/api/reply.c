@@ -2,6 +2,7 @@
 #include "api/reply.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 
 #include <string.h>
 
@@ -10,13 +11,7 @@
 
 void dv__put_str(dv_buf *b, const char *text) { dv_buf_json_str(b, text, strlen(text)); }
 
-static int dump(const char *text, size_t n, void *arg) { return dv_buf_add(arg, text, n); }
-
-void dv__put_json(dv_buf *b, const json_t *v)
-{
-    if (json_dump_callback(v, dump, b, JSON_COMPACT | JSON_ENCODE_ANY) != 0 && b->code == 0)
-        b->code = DV_ENOMEM;
-}
+void dv__put_json(dv_buf *b, const json_t *v) { dv_json_dump(b, v, JSON_COMPACT); }
 
 void dv__put_usage(dv_buf *b, const dv_job_timing *t)
 {

@@ -7,12 +7,20 @@
 #include "api/work.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { TICK_MIN_MS = 20, TICK_MAX_MS = 200, CUT_MS = 2000, GRAMMARS = 64, GRAMMAR_BYTES = 16 << 20 };
+enum {
+    TICK_MIN_MS = 20,
+    TICK_MAX_MS = 200,
+    CUT_MS = 2000,
+    GRAMMARS = 64,
+    GRAMMAR_BYTES = 16 << 20,
+    TRIM_BYTES = 1 << 20
+};
 
 /* ---- heads ---- */
 
@@ -142,9 +150,13 @@ static void work(void *arg)
 {
     dv__call *c = arg;
     dv_http_req *req = c->req;
+    size_t n;
+    (void)dv_http_body(req, &n);
     if (!dv_http_gone(req))
         handle(c);
     dv_http_unref(req);
+    if (n > TRIM_BYTES) /* a large body has taken many times its size for a moment */
+        dv_mem_trim();
 }
 
 static void on_request(void *arg, dv_http_req *req)

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-enum { TOKENS_MAX = 1 << 22 };
-
 typedef struct text_request {
     const json_t *content, *tokens;
     bool add_special, parse_special, with_pieces;
@@ -46,7 +44,8 @@ static int add_id(dv__call *c, const json_t *v, const char *name, dv_ids *ids, d
     if (!dv__json_whole(v, 0, (double)n - 1, &id))
         return dv__param_fail(c, err, name, "a token must be a whole number from 0 to %zu", n - 1);
     int32_t one = (int32_t)id;
-    return dv_ids_add(ids, &one, 1) == 0 ? 0 : dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
+    int rc = dv_ids_add(ids, &one, 1);
+    return rc == 0 ? 0 : dv_fail(err, rc, "%s", dv_error_text(rc));
 }
 
 /* ---- /tokenize ---- */
@@ -96,12 +95,16 @@ static int post_tokenize(dv__call *c, dv_err *err)
 {
     static const dv__fields *const tables[] = {&tokenize_fields};
     text_request r = {.parse_special = true};
-    dv_ids ids = {0};
+    dv_ids ids = {.max = DV_API_MAX_LISTED};
     int rc = dv__fields_read(c, c->body, NULL, tables, 1, &r, err);
     if (rc == 0 && r.content == NULL)
         rc = dv__param_fail(c, err, "content", "is needed");
     if (rc == 0)
         rc = encode(c, &r, &ids, err);
+    if (rc == DV_ECONTEXT) {
+        *err = (dv_err){0};
+        rc = dv__param_fail(c, err, "content", "may have at most %d tokens", DV_API_MAX_LISTED);
+    }
     if (rc == 0) {
         dv_buf b;
         dv_buf_init(&b, 0);
@@ -134,8 +137,8 @@ static int post_detokenize(dv__call *c, dv_err *err)
     int rc = dv__fields_read(c, c->body, NULL, tables, 1, &r, err);
     if (rc == 0 && r.tokens == NULL)
         rc = dv__param_fail(c, err, "tokens", "is needed");
-    if (rc == 0 && json_array_size(r.tokens) > TOKENS_MAX)
-        rc = dv__param_fail(c, err, "tokens", "there may be at most %d", TOKENS_MAX);
+    if (rc == 0 && json_array_size(r.tokens) > DV_API_MAX_LISTED)
+        rc = dv__param_fail(c, err, "tokens", "there may be at most %d", DV_API_MAX_LISTED);
     json_array_foreach((json_t *)r.tokens, i, v) if (rc == 0) rc = add_id(c, v, "tokens", &ids, err);
     if (rc == 0)
         rc = dv_tok_decode(c->api->engine->tok, ids.id, ids.len, DV_DETOK_CONTROL, &text);

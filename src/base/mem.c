@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -107,6 +108,27 @@ char *dv_strndup(dv_mem_cat cat, const char *s, size_t n)
     return p;
 }
 
+void dv_mem_trim(void) { (void)malloc_trim(0); }
+
+size_t dv_mem_plain_size(const void *p) { return malloc_usable_size((void *)(uintptr_t)p); }
+
+void *dv_mem_plain_alloc(dv_mem_cat cat, size_t n)
+{
+    thread_count++;
+    void *p = should_fail() ? NULL : malloc(n);
+    if (p != NULL) {
+        size_t size = dv_mem_plain_size(p);
+        raise_peak(cat, atomic_fetch_add_explicit(&used[cat], size, memory_order_relaxed) + size);
+    }
+    return p;
+}
+
+void dv_mem_plain_free(dv_mem_cat cat, void *p)
+{
+    atomic_fetch_sub_explicit(&used[cat], dv_mem_plain_size(p), memory_order_relaxed);
+    free(p);
+}
+
 const char *dv_mem_name(dv_mem_cat cat)
 {
     switch (cat) {
@@ -121,6 +143,7 @@ const char *dv_mem_name(dv_mem_cat cat)
     case DV_MEM_HTTP: return "http";
     case DV_MEM_API: return "api";
     case DV_MEM_STORE: return "store";
+    case DV_MEM_JSON: return "json";
     case DV_MEM_CAT_N: break;
     }
     return "?";

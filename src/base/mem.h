@@ -21,6 +21,7 @@ typedef enum dv_mem_cat {
     DV_MEM_HTTP,    /**< connections, heads, replies (bodies and queues are buffers: DV_MEM_BASE) */
     DV_MEM_API,     /**< requests and answers of the server */
     DV_MEM_STORE,   /**< the database and what is kept of it in memory */
+    DV_MEM_JSON,    /**< JSON values, in programs that say so (base/json.h) */
     DV_MEM_CAT_N
 } dv_mem_cat;
 
@@ -38,6 +39,17 @@ void dv_free(void *p);
 size_t dv_mem_size(const void *p);
 /** Terminated copy of n bytes. */
 char *dv_strndup(dv_mem_cat cat, const char *s, size_t n) DV_WARN_UNUSED;
+
+/** Blocks of a library that makes many small ones and frees them without saying their size: aligned as malloc does it, without a head, counted with what
+ * the C library sets aside for them. */
+void *dv_mem_plain_alloc(dv_mem_cat cat, size_t n) DV_WARN_UNUSED;
+/** p may be NULL. */
+void dv_mem_plain_free(dv_mem_cat cat, void *p);
+/** Bytes that a plain block counts for; 0 for NULL. */
+size_t dv_mem_plain_size(const void *p);
+
+/** Give memory that was freed back to the system, which the C library keeps otherwise. Takes milliseconds. */
+void dv_mem_trim(void);
 
 /** "kv" and the like, for metrics. Static string. */
 const char *dv_mem_name(dv_mem_cat cat);

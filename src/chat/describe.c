@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tools and calls in words, for templates that have no place for them. */
 #include "base/attr.h"
+#include "base/json.h"
 #include "chat/format_impl.h"
 #include "chat/history.h"
 
@@ -62,7 +63,7 @@ void dv__chatfmt_describe(dv_chatfmt_kind kind, const dv_chattools *tools, dv_bu
     const spelling *s = &spellings[kind];
     dv_buf_adds(out, "You can call these tools:\n");
     for (size_t i = 0; i < json_array_size(tools->list); i++) {
-        dv__chat_dump(out, json_object_get(json_array_get(tools->list, i), "function"), 0);
+        dv_json_dump(out, json_object_get(json_array_get(tools->list, i), "function"), 0);
         dv_buf_addc(out, '\n');
     }
     dv_buf_adds(out,

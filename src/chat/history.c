@@ -2,6 +2,7 @@
 #include "chat/history.h"
 
 #include "base/err.h"
+#include "base/json.h"
 #include "chat/jscan.h"
 
 #include <stdarg.h>
@@ -34,14 +35,6 @@ int dv__chat_push(json_t *list, json_t *value, dv_err *err)
 }
 
 json_t *dv__chat_text(dv_buf *b) { return b->code == 0 ? json_stringn(dv_buf_str(b), b->len) : NULL; }
-
-static int dump(const char *s, size_t n, void *b) { return dv_buf_add(b, s, n); }
-
-void dv__chat_dump(dv_buf *b, const json_t *v, size_t flags)
-{
-    if (json_dump_callback(v, dump, b, flags | JSON_ENCODE_ANY) != 0 && b->code == 0)
-        b->code = DV_ENOMEM;
-}
 
 bool dv__chat_is(const json_t *string, const char *text)
 {
@@ -235,7 +228,7 @@ static int arguments_text(json_t **out, const json_t *arguments, const char *at,
     if (json_is_object(arguments)) {
         dv_buf text;
         dv_buf_init(&text, 0);
-        dv__chat_dump(&text, arguments, JSON_COMPACT);
+        dv_json_dump(&text, arguments, JSON_COMPACT);
         *out = dv__chat_text(&text);
         dv_buf_fini(&text);
         return *out != NULL ? 0 : dv_fail(err, DV_ENOMEM, "no memory for a conversation");

@@ -20,8 +20,6 @@ int dv__chat_put(json_t *obj, const char *key, json_t *value, dv_err *err);
 int dv__chat_push(json_t *list, json_t *value, dv_err *err);
 /** The content of b as a JSON string; NULL when out of memory (b->code too). */
 json_t *dv__chat_text(dv_buf *b);
-/** Append the JSON text of v; the buffer's sticky code says if that failed. */
-void dv__chat_dump(dv_buf *b, const json_t *v, size_t flags);
 bool dv__chat_is(const json_t *string, const char *text);
 /** The field `key` of obj as a string that must be there and not be empty. */
 int dv__chat_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The drover program: finds the command and makes sure that what it printed arrived. */
 #include "base/attr.h"
+#include "base/json.h"
 #include "base/word.h"
 #include "cli/cmd.h"
 #include "drover/version.h"
@@ -100,6 +101,7 @@ static void occupy_standard_streams(void)
 int main(int argc, char **argv)
 {
     occupy_standard_streams();
+    dv_json_use_mem();
     signal(SIGPIPE, SIG_IGN); /* a reader that left is a failed write, seen below and by the commands */
     int code = dispatch(argc, argv);
     if (dv_cmd_flush())

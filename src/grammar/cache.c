@@ -4,6 +4,7 @@
 #include "grammar/grammar.h"
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <pthread.h>
@@ -194,14 +195,11 @@ int dv_grammar_cache_schema(dv_grammar_cache *c, dv_grammar **out, const json_t 
                             const dv_grammar_schema_options *options, dv_err *err)
 {
     dv_buf key;
-    char *text = schema != NULL ? json_dumps(schema, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     *out = NULL;
-    if (text == NULL)
-        return dv_fail(err, schema == NULL ? DV_EINVAL : DV_ENOMEM, "%s",
-                       schema == NULL ? "there is no schema" : "out of memory for a schema");
+    if (schema == NULL)
+        return dv_fail(err, DV_EINVAL, "there is no schema");
     dv_buf_init(&key, 0);
     dv_buf_printf(&key, "s%d", options != NULL ? (int)options->space : 0);
-    dv_buf_adds(&key, text);
-    free(text);
+    dv_json_dump(&key, schema, JSON_COMPACT);
     return get_or_keep(c, out, &key, make_schema, &(schema_arg){schema, options}, err);
 }

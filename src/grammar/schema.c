@@ -2,6 +2,7 @@
 #include "grammar/schema.h"
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -376,15 +377,16 @@ static dv_gx compile_shared(dv__schema *s, const json_t *normal)
 {
     if (json_object_get(normal, "properties") == NULL && json_object_get(normal, "items") == NULL)
         return compile_normal(s, normal);
-    char *text = json_dumps(normal, JSON_COMPACT);
+    dv_buf text;
     dv_gx x = -1;
-    if (text == NULL)
+    dv_buf_init(&text, 0);
+    if (dv_json_dump(&text, normal, JSON_COMPACT) != 0)
         dv_fail(&s->b->err, DV_ENOMEM, "out of memory for a schema");
-    else if (dv__work(&s->b->bud, strlen(text)))
-        x = known_rule(s, text);
+    else if (dv__work(&s->b->bud, text.len))
+        x = known_rule(s, text.data);
     if (x < 0 && !dv__failed(s->b))
-        x = new_rule(s, text, normal, true);
-    free(text);
+        x = new_rule(s, text.data, normal, true);
+    dv_buf_fini(&text);
     return x;
 }
 
@@ -434,13 +436,15 @@ dv_gx dv_gx_schema(dv_grammar_builder *b, const json_t *schema, const dv_grammar
     dv_buf_init(&s.path, 1 << 16);
     dv_buf_adds(&s.path, "#");
     s.rules = json_object();
-    char *text = json_dumps(schema, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (s.rules == NULL || text == NULL)
-        dv_fail(&b->err, schema == NULL ? DV_EINVAL : DV_ENOMEM,
-                schema == NULL ? "there is no schema" : "out of memory for a schema");
-    else if (dv__source(b, strlen(text)))
+    dv_buf text;
+    dv_buf_init(&text, 0);
+    if (schema == NULL)
+        dv_fail(&b->err, DV_EINVAL, "there is no schema");
+    else if (s.rules == NULL || dv_json_dump(&text, schema, JSON_COMPACT) != 0)
+        dv_fail(&b->err, DV_ENOMEM, "out of memory for a schema");
+    else if (dv__source(b, text.len))
         x = dv__schema_compile(&s, schema);
-    free(text);
+    dv_buf_fini(&text);
     json_decref(s.rules);
     dv_buf_fini(&s.path);
     return dv__failed(b) ? -1 : x;

@@ -224,6 +224,8 @@ static int32_t whole_word(const dv_tok *t, const char *s, size_t n)
 
 static int encode_word(const dv_tok *t, dv__work *w, const char *s, size_t n)
 {
+    if (n > DV_TOK_MAX_WORD)
+        return DV_ELIMIT;
     int32_t id = n == 1 ? t->byte_sym[(unsigned char)s[0]] : t->ignore_merges ? whole_word(t, s, n) : -1;
     if (usable(t, id))
         return dv_ids_add(w->out, &id, 1);
@@ -275,5 +277,5 @@ int dv__bpe_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err
         s += len;
         n -= len;
     }
-    return rc == DV_ENOMEM ? dv_fail(err, rc, "out of memory while tokenizing") : rc;
+    return dv__work_fail(rc, err);
 }

@@ -19,6 +19,8 @@ void dv_ids_fini(dv_ids *ids)
 int dv_ids_add(dv_ids *ids, const int32_t *id, size_t n)
 {
     size_t need;
+    if (ids->max != 0 && n > ids->max - DV_MIN(ids->len, ids->max))
+        return DV_ECONTEXT;
     if (!dv_add_size(ids->len, n, &need) || dv__grow((void **)&ids->id, &ids->cap, need, sizeof *ids->id) != 0)
         return DV_ENOMEM;
     for (size_t i = 0; i < n; i++)
@@ -80,7 +82,7 @@ static int encode_text(const dv_tok *t, dv__work *w, const char *s, size_t n, tr
         }
         int rc = encode_between(t, w, s + done, i - done, err);
         if (rc == 0 && (rc = dv_ids_add(w->out, &id, 1)) != 0)
-            dv_fail(err, rc, "out of memory while tokenizing");
+            dv_fail(err, rc, "%s while tokenizing", dv_error_text(rc));
         if (rc != 0)
             return rc;
         i += t->sym[id].n;

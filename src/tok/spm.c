@@ -126,6 +126,8 @@ static size_t stretch(const dv_tok *t, const char *s, size_t n, size_t *n_char)
 
 static int encode_stretch(const dv_tok *t, dv__work *w, const char *s, size_t n, size_t n_char)
 {
+    if (n > DV_TOK_MAX_WORD)
+        return DV_ELIMIT;
     int rc = dv__grow((void **)&w->hash, &w->hash_cap, n + 1, sizeof *w->hash);
     if (rc != 0 || (rc = dv__work_reserve(w, n_char)) != 0)
         return rc;
@@ -157,5 +159,5 @@ int dv__spm_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err
         rc = encode_stretch(t, w, w->spaced.data + at, len, n_char);
         at += len;
     }
-    return rc != 0 ? dv_fail(err, rc, "out of memory while tokenizing") : 0;
+    return dv__work_fail(rc, err);
 }

@@ -3,8 +3,7 @@
 #include "tok/tmpl_value.h"
 
 #include "base/err.h"
-
-#include <jansson.h>
+#include "base/json.h"
 
 /* jansson refuses deeper input by itself at 2048; the wanted depth is checked on the way through the tree. */
 static int convert(val *out, dv_arena *a, json_t *j, unsigned depth, dv_err *err);
@@ -93,11 +92,12 @@ int dv_value_from_json(dv_value **out, dv_arena *a, const char *json, size_t len
     if (len > max_len)
         return dv_fail(err, DV_ELIMIT, "JSON of %zu bytes is over the limit of %zu", len, max_len);
     json_error_t e;
-    json_t *j = json_loadb(json, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    if (j == NULL) {
-        int code = json_error_code(&e) == json_error_out_of_memory ? DV_ENOMEM : DV_EFORMAT;
-        return dv_fail(err, code, "JSON %d:%d: %s", e.line, e.column, e.text);
-    }
+    bool no_memory;
+    json_t *j = dv_json_load(json, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &e, &no_memory);
+    if (no_memory)
+        return dv_fail(err, DV_ENOMEM, "no memory for JSON");
+    if (j == NULL)
+        return dv_fail(err, DV_EFORMAT, "JSON %d:%d: %s", e.line, e.column, e.text);
     int r = dv_value_from_tree(out, a, j, max_depth, err);
     json_decref(j);
     return r;

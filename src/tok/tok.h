@@ -24,7 +24,9 @@
 enum {
     DV_TOK_MAX_VOCAB = 1 << 22, /**< tokens of a vocabulary */
     DV_TOK_MAX_SPECIAL = 256,   /**< bytes of a token that is matched as a whole */
-    DV_TOK_MAX_TEXT = 1 << 28   /**< bytes of one text */
+    DV_TOK_MAX_TEXT = 1 << 28,  /**< bytes of one text */
+    DV_TOK_MAX_WORD =
+        1 << 22 /**< bytes of it without a place that no token reaches across: merging takes 50 times as much */
 };
 
 /** The vocabulary and its rules. Immutable after dv_tok_open: any number of threads may use it at once. */
@@ -64,10 +66,11 @@ typedef struct dv_ids {
     int32_t *id; /**< owned; [len] */
     size_t len;
     size_t cap;
+    size_t max; /**< no more than these; 0: any number */
 } dv_ids;
 
 void dv_ids_fini(dv_ids *ids);
-/** Append n ids; 0 or DV_ENOMEM (ids unchanged). */
+/** Append n ids; 0, DV_ENOMEM or DV_ECONTEXT (more than max); ids are then unchanged. */
 int dv_ids_add(dv_ids *ids, const int32_t *id, size_t n);
 
 /**
@@ -98,7 +101,8 @@ enum {
  * Append the tokens of a text.
  * @param text   any bytes, NUL included; may be NULL if len is 0
  * @param out    appended to; on failure as before the call
- * @return       0; DV_ELIMIT (longer than DV_TOK_MAX_TEXT); DV_ENOMEM
+ * @return       0; DV_ELIMIT (longer than DV_TOK_MAX_TEXT, or one word longer than DV_TOK_MAX_WORD); DV_ECONTEXT (more tokens than
+ *               out->max); DV_ENOMEM
  * A byte that a vocabulary cannot express becomes its unknown token, or nothing if there is none; complete byte-level
  * vocabularies express every byte and give the text back exactly.
  */

@@ -3,6 +3,7 @@
  * n symbols costs O(n log n) whatever it holds. Pairs whose parts have changed are recognised when they come up. */
 #include "tok/work.h"
 
+#include "base/err.h"
 #include "base/num.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -25,6 +26,13 @@ void dv__work_fini(dv__work *w)
     pcre2_match_data_free(w->match);
     dv_buf_fini(&w->joined);
     dv_buf_fini(&w->spaced);
+}
+
+int dv__work_fail(int rc, dv_err *err)
+{
+    if (rc == DV_ELIMIT)
+        return dv_fail(err, rc, "a word of the text is longer than %d bytes", DV_TOK_MAX_WORD);
+    return rc != 0 ? dv_fail(err, rc, "%s while tokenizing", dv_error_text(rc)) : 0;
 }
 
 int dv__grow(void **p, size_t *cap, size_t n, size_t size)

@@ -50,6 +50,8 @@ bool dv__bpe_pair(const dv_tok *t, const dv__sym *left, const dv__sym *right, in
 bool dv__spm_pair(const dv_tok *t, const dv__work *w, const dv__sym *left, const dv__sym *right, int32_t *out,
                   uint32_t *rank);
 
+/* What went wrong in words; rc. */
+int dv__work_fail(int rc, dv_err *err);
 /* Append the tokens of s[0..n), which holds no token that is matched as a whole. */
 int dv__bpe_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err *err);
 int dv__spm_encode(const dv_tok *t, dv__work *w, const char *s, size_t n, dv_err *err);

@@ -57,7 +57,7 @@ export class Server {
     }
     async metric(name) {
         const { text } = await this.ask('GET', '/metrics');
-        return Number(text.match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
+        return Number(text.match(new RegExp(`^${name.replace(/[{}]/g, '\\$&')} (\\S+)$`, 'm'))[1]);
     }
     /** Waits until so many requests run and wait. */
     async busy(processing, deferred) {

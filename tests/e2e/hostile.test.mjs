@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Every field of every route with values that make no sense there: each gets an answer of its own, in the API's shape, and harms nobody else.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Server, user } from './helper.mjs';
+import { Server, until, user } from './helper.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'drover-e2e-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -101,6 +101,34 @@ for (const [path, body] of requests)
         assert.ok(refused > 10);
         assert.equal((await server.ask('GET', '/health')).status, 200);
     });
+
+test('bodies that take much more memory than they have bytes', async () => {
+    const s = await Server.start(['-c', '256', '--metrics']);
+    const many = 2 ** 20 - 20, most = 2 ** 25 - 64, list = (item, n) => `[${item}${(',' + item).repeat(n - 1)}]`;
+    const bodies = [
+        ['['.repeat(most), /nested/], ['{"a":'.repeat(most / 5), /nested/],
+        [`{"messages":${list('{}', many / 2)}}`, /memory/], [`{"messages":${list('{"a":0}', many / 3)}}`, /memory/],
+        [`{"messages":${list('[]', many / 2)}}`, /messages/], [`{"messages":${list('""', many)}}`, /messages/],
+        [`{${Array.from({ length: many / 2 }, (_, i) => `"${i.toString(36)}":0`).join()}}`, /not known/],
+        [JSON.stringify({ messages: user('x '.repeat(most / 2 - 20)) }), /template|context/], [JSON.stringify({ messages: user('~^'.repeat(most / 2 - 20)) }), /template|word/],
+    ];
+    for (const [body, says] of bodies) {
+        const r = await s.post('/v1/chat/completions', body);
+        assert.equal(r.status, 400, r.text);
+        assert.match(r.json.error.message, says);
+    }
+    // Several at once: refused as such, or because there are several.
+    const all = await Promise.all(bodies.slice(2, 6).flatMap((b) => [b, b, b]).map(([body]) => s.post('/v1/chat/completions', body)));
+    assert.ok(all.every((r) => r.status === 400 || (r.status === 503 && r.headers.get('retry-after'))));
+    const prompt = await s.post('/tokenize', { content: 'x '.repeat(most / 2 - 20) });
+    assert.equal(prompt.status, 400, prompt.text);
+    assert.match(prompt.json.error.message, /at most 1048576 tokens/);
+    const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${s.child.pid}/status`, 'utf8'))[1]);
+    if (!s.log.includes('sanitizer')) assert.ok(peak < 1000000, `${peak} kB`);
+    await until(async () => (await s.metric('drover_memory_bytes{category="json"}')) < 100000);
+    assert.equal((await s.post('/v1/chat/completions', { messages: user('a'), max_tokens: 1 })).status, 200);
+    assert.equal(await s.stop(), 0);
+});
 
 test('nothing is left behind', async () => {
     const slots = (await server.ask('GET', '/slots')).json;

@@ -5,6 +5,7 @@
 #include "api/json.h"
 #include "api/problem.h"
 #include "api/work.h"
+#include "base/json.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -231,6 +232,84 @@ static void test_json(void **state)
     free(many);
 }
 
+typedef struct hostile {
+    const char *head, *unit, *tail; /* unit: repeated; its "%" is a number */
+    size_t n;
+    int code;
+} hostile;
+
+static dv_buf hostile_body(const hostile *h)
+{
+    dv_buf b = {0};
+    const char *number = strchr(h->unit, '%');
+    dv_buf_adds(&b, h->head);
+    for (size_t i = 0; i < h->n; i++)
+        if (number != NULL)
+            dv_buf_printf(&b, "%.*s%zx%s", (int)(number - h->unit), h->unit, i, number + 1);
+        else
+            dv_buf_adds(&b, h->unit);
+    dv_buf_adds(&b, h->tail);
+    assert_int_equal(b.code, 0);
+    return b;
+}
+
+/* Texts of little length and many values, and the longest ones that there can be: none takes more than the bound, and what is refused
+ * leaves nothing behind. */
+static void test_json_memory(void **state)
+{
+    const size_t most = DV_API_MAX_VALUES - 8, longest = DV_HTTP_MAX_BODY - 64;
+    const hostile rows[] = {
+        {"", "[", "", longest, DV_ELIMIT},
+        {"{\"a\":", "{\"a\":", "", longest / 5, DV_ELIMIT},
+        {"{\"z\":0", ",\"%\":0", "}", 4 * most, DV_ELIMIT},
+        {"{\"z\":0", ",\"%\":0", "}", most, DV_ELIMIT},
+        {"{\"z\":0", ",\"%\":0", "}", most / 2, 0},
+        {"{\"a\":[0", ",{}", "]}", most / 2, DV_ELIMIT},
+        {"{\"a\":[0", ",{\"a\":0}", "]}", most / 3, DV_ELIMIT},
+        {"{\"a\":[0", ",[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", "]}", most / 17, DV_ELIMIT},
+        {"{\"a\":[0", ",[]", "]}", most / 2, 0},
+        {"{\"a\":[0", ",7", "]}", most, 0},
+        {"{\"a\":[0", ",\"\"", "]}", most, 0},
+        {"{\"a\":\"", "x", "\"}", longest, 0},
+        {"{\"a\":\"", "\\u00e9", "\"}", longest / 6, 0},
+        {"{\"a\":\"", "\\n", "\"}", longest / 2, 0},
+    };
+    for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++) {
+        dv_buf b = hostile_body(&rows[i]);
+        json_t *v;
+        dv_err err = {0};
+        assert_int_equal(dv_mem_used(DV_MEM_JSON), 0);
+        dv_mem_peak_reset(DV_MEM_JSON);
+        int rc = dv__json_parse(b.data, b.len, &v, &err);
+        if (rc != rows[i].code || dv_mem_peak(DV_MEM_JSON) > DV_API_MAX_JSON + 4096 ||
+            (rc != 0 && dv_mem_used(DV_MEM_JSON) > 0))
+            fail_msg("row %zu: %d %s, %zu MiB", i, rc, err.msg, dv_mem_peak(DV_MEM_JSON) >> 20);
+        json_decref(v);
+        dv_buf_fini(&b);
+    }
+}
+
+/* Requests that are being answered keep theirs: then no further one is parsed. */
+static void test_json_of_all(void **state)
+{
+    const hostile large = {"{\"a\":[0", ",[]", "]}", (DV_API_MAX_VALUES - 8) / 2, 0};
+    dv_buf b = hostile_body(&large);
+    json_t *kept[16] = {0}, *v;
+    dv_err err = {0};
+    int rc = 0;
+    size_t n = 0;
+    for (; rc == 0 && n < 16; n += rc == 0)
+        rc = dv__json_parse(b.data, b.len, &kept[n], &err);
+    assert_int_equal(rc, DV_EBUSY);
+    assert_true(n >= 2 && dv_mem_used(DV_MEM_JSON) <= DV_API_MAX_JSONS + DV_API_MAX_JSON);
+    while (n > 0)
+        json_decref(kept[--n]);
+    assert_int_equal(dv_mem_used(DV_MEM_JSON), 0);
+    assert_int_equal(dv__json_parse("{}", 2, &v, &err), 0);
+    json_decref(v);
+    dv_buf_fini(&b);
+}
+
 static void test_problem(void **state)
 {
     dv__problem p = {.status = 400, .text = "a \"quoted\"\r\nline\x1b", .param = "x[0]"};
@@ -313,10 +392,12 @@ static void test_work(void **state)
 
 int main(void)
 {
+    dv_json_use_mem();
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host),    cmocka_unit_test(test_origin), cmocka_unit_test(test_key),
-        cmocka_unit_test(test_routes),  cmocka_unit_test(test_fields), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_problem), cmocka_unit_test(test_work),
+        cmocka_unit_test(test_host),        cmocka_unit_test(test_origin),      cmocka_unit_test(test_key),
+        cmocka_unit_test(test_routes),      cmocka_unit_test(test_fields),      cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_memory), cmocka_unit_test(test_json_of_all), cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

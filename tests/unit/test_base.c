@@ -137,6 +137,23 @@ static void buf_limit_and_json(void **state)
     dv_buf_fini(&b);
 }
 
+static void plain_blocks_are_counted(void **state)
+{
+    (void)state;
+    size_t before = dv_mem_used(DV_MEM_JSON);
+    void *p = dv_mem_plain_alloc(DV_MEM_JSON, 100);
+    assert_true(dv_mem_plain_size(p) >= 100);
+    assert_int_equal(dv_mem_used(DV_MEM_JSON), before + dv_mem_plain_size(p));
+    dv_mem_fail_after(1);
+    assert_null(dv_mem_plain_alloc(DV_MEM_JSON, 100));
+    dv_mem_fail_after(0);
+    dv_mem_plain_free(DV_MEM_JSON, p);
+    dv_mem_plain_free(DV_MEM_JSON, NULL);
+    assert_int_equal(dv_mem_used(DV_MEM_JSON), before);
+    assert_int_equal(dv_mem_plain_size(NULL), 0);
+    dv_mem_trim();
+}
+
 static void mem_counts_and_fails_on_demand(void **state)
 {
     (void)state;
@@ -258,7 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err_keeps_first_and_escapes), cmocka_unit_test(err_cuts_at_a_character),
         cmocka_unit_test(utf8_refuses_what_rfc3629_refuses), cmocka_unit_test(buf_limit_and_json), cmocka_unit_test(text_for_people_is_escaped),
-        cmocka_unit_test(mem_counts_and_fails_on_demand), cmocka_unit_test(arena_limit),
+        cmocka_unit_test(mem_counts_and_fails_on_demand), cmocka_unit_test(plain_blocks_are_counted), cmocka_unit_test(arena_limit),
         cmocka_unit_test(pool_runs_every_part_once), cmocka_unit_test(rng_is_fixed), cmocka_unit_test(words_are_strict),
     };
     /* clang-format on */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Formats found out from templates, and conversations made to fit them. */
+#include "base/json.h"
 #include "chatfmt_util.h"
 #include "vocab_make.h"
 
@@ -398,6 +399,7 @@ static void markers_of_a_vocabulary(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capabilities),
         cmocka_unit_test(templates_that_do_nothing_useful),

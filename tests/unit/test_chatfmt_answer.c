@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Grammars of answers: which texts they allow, and that the parser makes of those what was asked for. */
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "chat/constraint.h"
@@ -324,6 +325,7 @@ static void memory_runs_out(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_of_each_format),        cmocka_unit_test(nothing_asked_for_is_no_grammar),
         cmocka_unit_test(grammars_may_spell_thoughts), cmocka_unit_test(the_parser_agrees),

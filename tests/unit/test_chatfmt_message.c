@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests of the three APIs to internal messages and tools: what they become, and what is refused with which words. */
+#include "base/json.h"
 #include "base/mem.h"
 #include "chat/message.h"
 
@@ -414,6 +415,7 @@ static void memory_runs_out(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(openai_messages),    cmocka_unit_test(openai_refusals), cmocka_unit_test(anthropic_messages),
         cmocka_unit_test(anthropic_refusals), cmocka_unit_test(responses_items), cmocka_unit_test(responses_refusals),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Answers of every format, whole and broken, cut in every way. */
+#include "base/json.h"
 #include "chatfmt_util.h"
 
 #include "base/mem.h"
@@ -567,6 +568,7 @@ static void scanner_agrees_with_a_reader(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(content_is_kept),
         cmocka_unit_test(hermes),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* JSON Schema: which texts are of a schema and which are not, by example and, for numbers and lengths, by trying them all; what is refused and
  * by which name. Random texts of many schemas are validated by another program in tests/peer/schema. */
+#include "base/json.h"
 #include "base/rng.h"
 #include "grammar_util.h"
 
@@ -409,6 +410,7 @@ static void the_cache_gives_the_same_grammar(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_and_constants),
         cmocka_unit_test(integer_ranges_are_exact),

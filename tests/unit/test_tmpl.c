@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Limits of templates, where bytes come from, values, chat. What the language means is tested in tests/golden. */
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "tok/chat.h"
 #include "tok/tmpl.h"
@@ -635,6 +636,7 @@ static void threads_share_a_template(void **state)
 
 int main(void)
 {
+    dv_json_use_mem(); /* so that its allocations fail in turn, too */
     /* clang-format off */
     const struct CMUnitTest tests[] = {
         T(steps_are_bounded), T(names_cost_steps), T(ranges_are_bounded), T(nesting_of_source_is_bounded), T(long_chains_are_bounded),

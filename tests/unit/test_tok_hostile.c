@@ -202,6 +202,40 @@ static void odd_but_usable(void **state)
     }
 }
 
+static void much_text_ends_in_a_limit(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        vm *v = kind ? vm_spm() : vm_bpe("default");
+        vm_add(v, kind ? "\xe2\x96\x81\xe2\x96\x81" : "aa", 1, -1); /* so that blanks, or letters, may be one word */
+        vm_merge(v, "a a");
+        dv_gguf *g;
+        dv_tok *t;
+        dv_err err = {0};
+        assert_int_equal(vm_open(v, &g, &t, &err), 0);
+        dv_ids ids = {0};
+        assert_int_equal(dv_tok_encode(t, "b c d e f", 9, 0, &ids, &err), 0);
+        ids.max = 2 * ids.len; /* as many again, and no more */
+        assert_int_equal(dv_tok_encode(t, "b c d e f", 9, 0, &ids, &err), 0);
+        assert_int_equal(ids.len, ids.max);
+        ids.max++;
+        assert_int_equal(dv_tok_encode(t, "b c", 3, 0, &ids, &err), DV_ECONTEXT);
+        assert_int_equal(err.code, DV_ECONTEXT);
+        assert_int_equal(ids.len + 1, ids.max);
+        dv_ids_fini(&ids);
+        char *word = malloc(DV_TOK_MAX_WORD + 1);
+        memset(word, kind ? ' ' : 'a', DV_TOK_MAX_WORD + 1);
+        err = (dv_err){0};
+        assert_int_equal(dv_tok_encode(t, word, DV_TOK_MAX_WORD + 1, 0, &ids, &err), DV_ELIMIT);
+        assert_non_null(strstr(err.msg, "a word of the text is longer"));
+        dv_ids_fini(&ids);
+        free(word);
+        dv_tok_close(&t);
+        dv_gguf_close(&g);
+        vm_free(v);
+    }
+}
+
 static void memory_runs_out(void **state)
 {
     (void)state;
@@ -244,8 +278,12 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_models),   cmocka_unit_test(wrong_lengths),   cmocka_unit_test(wrong_values),
-        cmocka_unit_test(odd_but_usable), cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(wrong_models),
+        cmocka_unit_test(wrong_lengths),
+        cmocka_unit_test(wrong_values),
+        cmocka_unit_test(odd_but_usable),
+        cmocka_unit_test(much_text_ends_in_a_limit),
+        cmocka_unit_test(memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
