@@ -24,6 +24,12 @@ void dv_arena_fini(dv_arena *a)
     a->used = 0;
 }
 
+void dv_arena_wipe(dv_arena *a)
+{
+    for (dv_arena_block *b = a->head; b != NULL; b = b->next)
+        explicit_bzero((char *)b + 32, b->used);
+}
+
 static dv_arena_block *block_new(dv_arena *a, size_t n)
 {
     size_t cap = DV_MAX(n, (size_t)ARENA_BLOCK), total;

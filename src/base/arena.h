@@ -16,6 +16,8 @@ typedef struct dv_arena {
 void dv_arena_init(dv_arena *a, dv_mem_cat cat, size_t limit);
 /** Free everything; the arena is empty and usable again. */
 void dv_arena_fini(dv_arena *a);
+/** Overwrite everything that was handed out, where it held secrets: before dv_arena_fini. */
+void dv_arena_wipe(dv_arena *a);
 /** n uninitialised bytes, 16-byte aligned; NULL when out of memory or over the limit. */
 void *dv_arena_alloc(dv_arena *a, size_t n) DV_WARN_UNUSED;
 /** n * size zeroed bytes, product checked. */

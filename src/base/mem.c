@@ -144,6 +144,7 @@ const char *dv_mem_name(dv_mem_cat cat)
     case DV_MEM_API: return "api";
     case DV_MEM_STORE: return "store";
     case DV_MEM_JSON: return "json";
+    case DV_MEM_CONF: return "conf";
     case DV_MEM_CAT_N: break;
     }
     return "?";

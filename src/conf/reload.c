@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/reload.h"
+
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the list of changes ---- */
+
+/* The list doubles in the arena; it is short. */
+static int add(dv__load *l, dv_conf_changes *changes, const dv_conf_change *c)
+{
+    size_t n = changes->n;
+    if ((n & (n - 1)) == 0) {
+        dv_conf_change *v = dv_arena_calloc(&l->conf->arena, n > 0 ? 2 * n : 1, sizeof *v);
+        if (v == NULL)
+            return DV_ENOMEM;
+        if (n > 0)
+            memcpy(v, changes->v, n * sizeof *v);
+        changes->v = v;
+    }
+    ((dv_conf_change *)(uintptr_t)changes->v)[changes->n++] = *c;
+    return 0;
+}
+
+static int keep_text(dv__load *l, dv_buf *b, const char **out)
+{
+    *out = b->code == 0 ? dv_arena_strndup(&l->conf->arena, dv_buf_str(b), b->len) : NULL;
+    dv_buf_fini(b);
+    return *out != NULL ? 0 : DV_ENOMEM;
+}
+
+static int value(dv__load *l, const dv_conf_option *o, const void *object, const char **out)
+{
+    dv_buf b;
+    dv_buf_init(&b, 0);
+    dv_conf_value_text(&b, o, object);
+    return keep_text(l, &b, out);
+}
+
+static int add_value(dv__load *l, dv_conf_changes *changes, const char *name, const dv_conf_option *o, const void *from,
+                     const void *to, bool restart)
+{
+    dv_conf_change c = {.restart = restart};
+    dv_buf b;
+    dv_buf_init(&b, 0);
+    dv_buf_adds(&b, name);
+    int rc = keep_text(l, &b, &c.name);
+    rc = rc != 0 ? rc : value(l, o, from, &c.from);
+    rc = rc != 0 ? rc : value(l, o, to, &c.to);
+    return rc != 0 ? rc : add(l, changes, &c);
+}
+
+/* ---- what cannot be reloaded ---- */
+
+static size_t n_listed(const dv_conf *c)
+{
+    size_t n = 0;
+    while (n < c->n_listeners && !c->listeners[n].shorthand)
+        n++;
+    return n;
+}
+
+/* The old list, without certificates that were tls.cert and are to be again what that is now. */
+static int copy_listeners(dv__load *l, const dv_conf *old)
+{
+    dv_conf *c = &l->conf->pub;
+    size_t n, listed = n_listed(old);
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_LISTENER, &n);
+    c->n_listeners = 0;
+    for (size_t i = 0; i < listed; i++) {
+        const dv_conf_listener *from = &old->listeners[i];
+        int rc = dv__conf_element(l, DV_CONF_LISTENER, i, &from->where);
+        for (size_t k = 0; k < n && rc == 0; k++)
+            if (!from->tls_shared || o[k].type != DV_CONF_PATH)
+                rc = dv__conf_copy(l, &o[k], &c->listeners[i], &o[k], from);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int listener_texts(dv__load *l, const dv_conf *c, const char **out)
+{
+    dv_buf b;
+    dv_buf_init(&b, 0);
+    for (size_t i = 0; i < n_listed(c); i++)
+        dv_buf_printf(&b, "%s%s", i > 0 ? ", " : "", c->listeners[i].address.text);
+    return keep_text(l, &b, out);
+}
+
+static int keep_listeners(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
+{
+    const dv_conf *c = &l->conf->pub;
+    size_t n, listed = n_listed(old);
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_LISTENER, &n);
+    bool same = c->n_listeners == listed; /* shorthands are not there yet */
+    for (size_t i = 0; i < listed && same; i++)
+        for (size_t k = 0; k < n && same; k++)
+            same = o[k].reload || dv__conf_equal(&o[k], &old->listeners[i], &c->listeners[i]);
+    if (same)
+        return 0;
+    dv_conf_change change = {.name = "listeners", .restart = true};
+    int rc = listener_texts(l, old, &change.from);
+    rc = rc != 0 ? rc : listener_texts(l, c, &change.to);
+    rc = rc != 0 ? rc : add(l, changes, &change);
+    return rc != 0 ? rc : copy_listeners(l, old);
+}
+
+int dv__conf_keep_old(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
+{
+    dv_conf *c = &l->conf->pub;
+    size_t n;
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_TOP, &n);
+    *changes = (dv_conf_changes){0};
+    for (size_t i = 0; i < n; i++) {
+        if (o[i].reload || dv__conf_equal(&o[i], old, c))
+            continue;
+        int rc = add_value(l, changes, o[i].name, &o[i], old, c, true);
+        rc = rc != 0 ? rc : dv__conf_copy(l, &o[i], c, &o[i], old);
+        if (rc != 0)
+            return rc;
+    }
+    return keep_listeners(l, old, changes);
+}
+
+/* ---- what is reloaded ---- */
+
+static const dv_conf_model *find(const dv_conf *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_models; i++)
+        if (strcmp(c->models[i].name, name) == 0)
+            return &c->models[i];
+    return NULL;
+}
+
+static int compare_objects(dv__load *l, dv_conf_changes *changes, dv_conf_scope scope, const char *name,
+                           const void *old, const void *new)
+{
+    char full[256];
+    size_t n;
+    const dv_conf_option *o = dv_conf_options_of(scope, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (dv__conf_equal(&o[i], old, new))
+            continue;
+        snprintf(full, sizeof full, "%s%s%s", name, name[0] != 0 ? "." : "",
+                 scope == DV_CONF_TOP ? o[i].name : strrchr(o[i].name, '.') + 1);
+        int rc = add_value(l, changes, full, &o[i], old, new, false);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* A model that came or went: its place stands for it. */
+static int add_model(dv__load *l, dv_conf_changes *changes, const dv_conf_model *old, const dv_conf_model *new)
+{
+    const dv_conf_model *m = old != NULL ? old : new;
+    dv_conf_change c = {0};
+    dv_buf b;
+    dv_buf_init(&b, 0);
+    dv_buf_printf(&b, "models.%s", m->name);
+    int rc = keep_text(l, &b, &c.name);
+    if (rc == 0) {
+        dv_buf_adds(&b, m->path != NULL ? m->path : m->url);
+        rc = keep_text(l, &b, old != NULL ? &c.from : &c.to);
+    }
+    return rc == 0 ? add(l, changes, &c) : rc;
+}
+
+static int compare_models(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
+{
+    const dv_conf *c = &l->conf->pub;
+    char name[160];
+    int rc = 0;
+    for (size_t i = 0; i < old->n_models && rc == 0; i++) {
+        const dv_conf_model *was = &old->models[i], *is = find(c, was->name);
+        snprintf(name, sizeof name, "models.%s", was->name);
+        rc = is == NULL ? add_model(l, changes, was, NULL) : compare_objects(l, changes, DV_CONF_MODEL, name, was, is);
+    }
+    for (size_t i = 0; i < c->n_models && rc == 0; i++)
+        if (find(old, c->models[i].name) == NULL)
+            rc = add_model(l, changes, NULL, &c->models[i]);
+    return rc;
+}
+
+int dv__conf_compare(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
+{
+    const dv_conf *c = &l->conf->pub;
+    char name[160];
+    int rc = compare_objects(l, changes, DV_CONF_TOP, "", old, c);
+    for (size_t i = 0; i < old->n_listeners && i < c->n_listeners && rc == 0; i++) {
+        snprintf(name, sizeof name, "listeners.%zu", i);
+        if (!c->listeners[i].shorthand && !c->listeners[i].tls_shared)
+            rc = compare_objects(l, changes, DV_CONF_LISTENER, name, &old->listeners[i], &c->listeners[i]);
+    }
+    return rc == 0 ? compare_models(l, old, changes) : rc;
+}
+
+int dv_conf_reload(dv_conf **out, const dv_conf *old, const dv_conf_input *in, dv_conf_changes *changes, dv_err *err)
+{
+    return dv__conf_open(out, old, in, changes, err);
+}
