@@ -165,6 +165,8 @@ static int unknown(dv__load *l, const char *name)
     if (find_element(name, &slot))
         return dv_fail(l->err, DV_EINVAL, "%s: there is no element %zu: they are counted from 0 without gaps", name,
                        slot.index - 1);
+    if (near != NULL && strcmp(near, name) == 0)
+        return dv_fail(l->err, DV_EINVAL, "%s: unknown variable: N stands for a number", name);
     if (near != NULL)
         return dv_fail(l->err, DV_EINVAL, "%s: unknown variable, did you mean %s?", name, near);
     return dv_fail(l->err, DV_EINVAL, "%s: unknown variable; those that begin with DROVER_ are for options", name);

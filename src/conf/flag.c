@@ -32,6 +32,8 @@ static int unknown(dv__load *l, const dv_conf_flag *f, const dv_conf_source *s)
     for (size_t i = 0; dv_conf_option_at(i) != NULL && n < DV_ARRAY_LEN(list); i++)
         list[n++] = dv_conf_option_at(i)->name;
     const char *near = dv_word_nearest(f->option, list, n);
+    if (near != NULL && strcmp(near, f->option) == 0)
+        return dv__conf_fail(l, DV_EINVAL, s, "unknown option '%s': * stands for a number", f->option);
     if (near != NULL)
         return dv__conf_fail(l, DV_EINVAL, s, "unknown option '%s', did you mean '%s'?", f->option, near);
     return dv__conf_fail(l, DV_EINVAL, s, "unknown option '%s'", f->option);

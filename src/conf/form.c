@@ -31,12 +31,26 @@ static bool is_ip(int family, const char *s, size_t n)
     return inet_pton(family, text, addr) == 1;
 }
 
+/* Is the last label of a name a number, decimal or hexadecimal? Then it is an IPv4 address or nothing: resolvers take 0x7f.1 and 2130706433
+ * for 127.0.0.1. WHATWG URL, "ends in a number". */
+static bool ends_in_number(const char *s, size_t n)
+{
+    if (n > 0 && s[n - 1] == '.')
+        n--;
+    const char *dot = memrchr(s, '.', n), *label = dot != NULL ? dot + 1 : s;
+    size_t len = (size_t)(s + n - label);
+    bool hex = len >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X');
+    for (size_t i = hex ? 2 : 0; i < len; i++)
+        if (hex ? !isxdigit((unsigned char)label[i]) : !isdigit((unsigned char)label[i]))
+            return false;
+    return len > 0;
+}
+
 static bool is_host(const char *s, size_t n)
 {
     if (is_ip(AF_INET6, s, n))
         return true;
-    /* A name of digits and dots only is an IPv4 address or nothing: 0x7f.1, 2130706433 and the like are not taken for names. */
-    if (n > 0 && isdigit((unsigned char)s[n - 1]) && strspn(s, "0123456789.") >= n)
+    if (ends_in_number(s, n))
         return is_ip(AF_INET, s, n);
     return n <= HOST_MAX && is_word(s, n, "-._") && isalnum((unsigned char)s[0]) && memmem(s, n, "..", 2) == NULL;
 }

@@ -83,10 +83,14 @@ static int copy_listeners(dv__load *l, const dv_conf *old)
 
 static int listener_texts(dv__load *l, const dv_conf *c, const char **out)
 {
+    const dv_conf_option *api = dv_conf_option_find("listeners.*.api");
     dv_buf b;
     dv_buf_init(&b, 0);
-    for (size_t i = 0; i < n_listed(c); i++)
-        dv_buf_printf(&b, "%s%s", i > 0 ? ", " : "", c->listeners[i].address.text);
+    for (size_t i = 0; i < n_listed(c); i++) {
+        dv_buf_printf(&b, "%s%s (", i > 0 ? ", " : "", c->listeners[i].address.text);
+        dv_conf_value_text(&b, api, &c->listeners[i]);
+        dv_buf_adds(&b, ")");
+    }
     return keep_text(l, &b, out);
 }
 

@@ -197,6 +197,10 @@ static int read_events(reader *r)
 
 int dv__yaml_parse(dv__yaml **root, dv_arena *a, const char *shown, const char *text, size_t len, dv_err *err)
 {
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark is no part of the first line */
+        text += 3;
+        len -= 3;
+    }
     reader r = {.arena = a, .shown = shown, .text = text, .len = len, .err = err};
     int rc = DV_ENOMEM;
     *root = NULL;
