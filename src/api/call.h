@@ -19,7 +19,7 @@
 typedef struct dv__call dv__call;
 typedef struct dv__route dv__route;
 typedef struct dv__run dv__run;
-typedef struct dv__work dv__work;
+typedef struct dv_work dv_work;
 
 /** Counted for /metrics. Relaxed atomics: numbers for people, they order nothing. */
 typedef struct dv__counters {
@@ -32,7 +32,7 @@ struct dv_api {
     dv_engine *engine;
     dv_sched *sched;
     dv_http_server *http;
-    dv__work *work;
+    dv_work *work;
     dv_chatfmt *fmt; /**< NULL: chat_err says why */
     dv_err chat_err;
     dv_grammar_cache *grammars;

@@ -4,10 +4,10 @@
 #include "api/guard.h"
 #include "api/problem.h"
 #include "api/run.h"
-#include "api/work.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/work.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -170,7 +170,7 @@ static void on_request(void *arg, dv_http_req *req)
         return;
     }
     dv_http_ref(req);
-    if (dv__work_add(api->work, work, c) == 0)
+    if (dv_work_add(api->work, work, c) == 0)
         return;
     refuse_busy(api, req, c->route->shape, "too many requests wait, try again later");
     dv_http_unref(req);
@@ -217,7 +217,7 @@ static void on_tick(void *arg)
     dv__run_pings(api);
     if (api->drain_end_ns == 0)
         return;
-    bool idle = dv_sched_n_jobs(api->sched) == 0 && dv__work_idle(api->work);
+    bool idle = dv_sched_n_jobs(api->sched) == 0 && dv_work_idle(api->work);
     if (idle || dv_clock_ns() >= api->drain_end_ns) {
         api->drain_end_ns = 0;
         dv_http_drain(api->http, idle ? CUT_MS : 0);
@@ -321,7 +321,7 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     if (rc == 0)
         rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, &api->grammar_limits, err);
     if (rc == 0)
-        rc = dv__work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
+        rc = dv_work_open(&api->work, api->o.workers, DV_API_BACKLOG, err);
     if (rc == 0)
         rc = open_http(api, err);
     if (rc != 0)
@@ -335,7 +335,7 @@ void dv_api_close(dv_api **papi)
     dv_api *api = *papi;
     if (api == NULL)
         return;
-    dv__work_close(&api->work);
+    dv_work_close(&api->work);
     dv_http_close(&api->http);
     dv_grammar_cache_close(&api->grammars);
     dv_chatfmt_close(&api->fmt);
@@ -358,6 +358,6 @@ int dv_api_listen_unix(dv_api *api, const char *path, unsigned mode, dv_err *err
 int dv_api_run(dv_api *api)
 {
     int rc = dv_http_run(api->http);
-    dv__work_close(&api->work); /* its tasks use the scheduler, which is closed next */
+    dv_work_close(&api->work); /* its tasks use the scheduler, which is closed next */
     return rc;
 }

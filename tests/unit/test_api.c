@@ -4,8 +4,8 @@
 #include "api/guard.h"
 #include "api/json.h"
 #include "api/problem.h"
-#include "api/work.h"
 #include "base/json.h"
+#include "base/work.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -361,30 +361,30 @@ static void pass(void *arg)
 static void test_work(void **state)
 {
     gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER};
-    dv__work *w = NULL;
+    dv_work *w = NULL;
     dv_err err = {0};
-    assert_int_equal(dv__work_open(&w, 1, 3, &err), 0);
-    assert_true(dv__work_idle(w));
-    assert_int_equal(dv__work_add(w, pass, &g), 0);
+    assert_int_equal(dv_work_open(&w, 1, 3, &err), 0);
+    assert_true(dv_work_idle(w));
+    assert_int_equal(dv_work_add(w, pass, &g), 0);
     pthread_mutex_lock(&g.lock);
     while (!g.entered)
         pthread_cond_wait(&g.change, &g.lock);
     pthread_mutex_unlock(&g.lock);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(dv__work_add(w, pass, &g), 0);
-    assert_int_equal(dv__work_add(w, pass, &g), DV_EBUSY);
-    assert_false(dv__work_idle(w));
+        assert_int_equal(dv_work_add(w, pass, &g), 0);
+    assert_int_equal(dv_work_add(w, pass, &g), DV_EBUSY);
+    assert_false(dv_work_idle(w));
     pthread_mutex_lock(&g.lock);
     g.open = true;
     pthread_cond_broadcast(&g.change);
     pthread_mutex_unlock(&g.lock);
-    dv__work_close(&w); /* what waits is done first */
+    dv_work_close(&w); /* what waits is done first */
     assert_int_equal(g.n, 4);
     assert_null(w);
-    dv__work_close(&w);
+    dv_work_close(&w);
     for (uint64_t n = 1; n < 3; n++) {
         dv_mem_fail_after(n);
-        assert_int_equal(dv__work_open(&w, 2, 3, NULL), DV_ENOMEM);
+        assert_int_equal(dv_work_open(&w, 2, 3, NULL), DV_ENOMEM);
         dv_mem_fail_after(0);
         assert_null(w);
     }

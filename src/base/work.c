@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/work.h"
+#include "base/work.h"
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -13,7 +13,7 @@ typedef struct task {
     void *arg;
 } task;
 
-struct dv__work {
+struct dv_work {
     pthread_mutex_t lock;
     pthread_cond_t some; /* there is something to do, or the end */
     task *ring;          /* [cap] */
@@ -24,7 +24,7 @@ struct dv__work {
 };
 
 /* Waits for a task; false when there will be none. */
-static bool next_task(dv__work *w, task *t)
+static bool next_task(dv_work *w, task *t)
 {
     pthread_mutex_lock(&w->lock);
     while (w->n == 0 && !w->end)
@@ -42,7 +42,7 @@ static bool next_task(dv__work *w, task *t)
 
 static void *run(void *arg)
 {
-    dv__work *w = arg;
+    dv_work *w = arg;
     task t;
     while (next_task(w, &t)) {
         t.fn(t.arg);
@@ -54,7 +54,7 @@ static void *run(void *arg)
 }
 
 /* Signals are for the I/O thread. */
-static int start_thread(dv__work *w)
+static int start_thread(dv_work *w)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -65,11 +65,11 @@ static int start_thread(dv__work *w)
     return rc;
 }
 
-int dv__work_open(dv__work **out, unsigned n_threads, size_t n_queue, dv_err *err)
+int dv_work_open(dv_work **out, unsigned n_threads, size_t n_queue, dv_err *err)
 {
     *out = NULL;
-    dv__work *w = dv_calloc(DV_MEM_API, 1, sizeof *w + n_threads * sizeof w->thread[0]);
-    task *ring = dv_calloc(DV_MEM_API, n_queue, sizeof *ring);
+    dv_work *w = dv_calloc(DV_MEM_BASE, 1, sizeof *w + n_threads * sizeof w->thread[0]);
+    task *ring = dv_calloc(DV_MEM_BASE, n_queue, sizeof *ring);
     if (w == NULL || ring == NULL) {
         dv_free(w);
         dv_free(ring);
@@ -82,7 +82,7 @@ int dv__work_open(dv__work **out, unsigned n_threads, size_t n_queue, dv_err *er
     for (unsigned i = 0; i < n_threads; i++) {
         int rc = start_thread(w);
         if (rc != 0) {
-            dv__work_close(&w);
+            dv_work_close(&w);
             return dv_fail(err, DV_EIO, "workers: %s", strerror(rc));
         }
     }
@@ -90,9 +90,9 @@ int dv__work_open(dv__work **out, unsigned n_threads, size_t n_queue, dv_err *er
     return 0;
 }
 
-void dv__work_close(dv__work **pw)
+void dv_work_close(dv_work **pw)
 {
-    dv__work *w = *pw;
+    dv_work *w = *pw;
     if (w == NULL)
         return;
     pthread_mutex_lock(&w->lock);
@@ -108,7 +108,7 @@ void dv__work_close(dv__work **pw)
     *pw = NULL;
 }
 
-int dv__work_add(dv__work *w, void (*fn)(void *arg), void *arg)
+int dv_work_add(dv_work *w, void (*fn)(void *arg), void *arg)
 {
     pthread_mutex_lock(&w->lock);
     bool full = w->n == w->cap;
@@ -120,7 +120,7 @@ int dv__work_add(dv__work *w, void (*fn)(void *arg), void *arg)
     return full ? DV_EBUSY : 0;
 }
 
-bool dv__work_idle(dv__work *w)
+bool dv_work_idle(dv_work *w)
 {
     pthread_mutex_lock(&w->lock);
     bool idle = w->n == 0 && w->n_running == 0;
