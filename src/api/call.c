@@ -34,7 +34,7 @@ dv__call *dv__call_new(dv_api *api, dv_http_req *req, const dv__route *route, co
     c->route = route;
     c->tail = tail;
     dv_arena_init(&c->arena, DV_MEM_API, 0);
-    dv_buf_init(&c->out, 0);
+    dv_buf_init(&c->out, DV_API_MAX_REPLY);
     pthread_mutex_init(&c->lock, NULL);
     dv_http_set_user(req, c, call_free);
     return c;
@@ -47,6 +47,15 @@ int dv__call_parse(dv__call *c, dv_err *err)
     int rc = dv__json_parse(text, n, &c->body, err);
     dv_http_drop_body(c->req);
     return rc;
+}
+
+const char *dv__call_text(int code)
+{
+    switch (code) {
+    case DV_ELIMIT: return "the reply would be longer than 128 MiB: ask for less, or for a stream";
+    case DV_EBUSY: return "the server holds too many replies that are not read yet, try again later";
+    default: return dv_error_text(code);
+    }
 }
 
 int dv__call_json(dv__call *c, int status, dv_buf *b)

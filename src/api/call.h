@@ -77,6 +77,8 @@ int dv__call_parse(dv__call *c, dv_err *err);
 
 /** Reply with JSON: the content of b, which may have failed (then 500 is sent). */
 int dv__call_json(dv__call *c, int status, dv_buf *b);
+/** What a code of it means, for people. */
+const char *dv__call_text(int code);
 
 /** Reply with the error in the shape of the route's API. Does nothing useful once a reply was begun. */
 void dv__call_fail(dv__call *c, const dv_err *err);

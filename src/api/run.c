@@ -18,7 +18,8 @@ struct dv__run {
     const dv__sink *sink;
     dv_job_params *params;
     uint32_t n, n_submitted, n_ended;
-    dv_err err; /* the first failure; the answer ends with it */
+    dv_err err;  /* the first failure; the answer ends with it */
+    size_t held; /* about as many bytes the answer has so far, if it is sent when it is whole */
     dv_job_timing timing;
     item items[];
 };
@@ -139,8 +140,10 @@ static bool finish(dv__call *c)
         int rc = r->sink->done(c);
         if (rc == 0)
             rc = c->out.code;
+        if (rc == 0 && !c->stream)
+            rc = dv__call_json(c, 200, &c->out);
         if (rc != 0)
-            dv_fail(&r->err, rc, "%s", dv_error_text(rc));
+            dv_fail(&r->err, rc, "%s", dv__call_text(rc));
     }
     c->ended = true;
     if (r->err.code != 0) {
@@ -151,10 +154,8 @@ static bool finish(dv__call *c)
         if (!c->begun)
             return true;
     }
-    if (!c->stream) {
-        (void)dv__call_json(c, 200, &c->out);
+    if (!c->stream)
         return true;
-    }
     flush(c);
     if (!c->blocked && !c->gone)
         (void)dv_http_stream_end(c->req);
@@ -214,6 +215,18 @@ static void add_timing(dv_job_timing *sum, const dv_job_timing *t)
     sum->predicted_ms += t->predicted_ms;
 }
 
+/* What an event adds to an answer, roughly: log-probabilities are numbers, a token and its bytes. */
+static size_t size_of(const dv_job_event *ev)
+{
+    switch (ev->type) {
+    case DV_JOB_TEXT: return ev->len;
+    case DV_JOB_TOKEN:
+    case DV_JOB_PROMPT: return (size_t)(ev->n_top + 1) * 64;
+    case DV_JOB_EMBEDDING: return (size_t)ev->n_embd * 12;
+    default: return 0;
+    }
+}
+
 /* One event for a call that wants it. */
 static void take_event(dv__call *c, uint32_t i, const dv_job_event *ev)
 {
@@ -227,11 +240,12 @@ static void take_event(dv__call *c, uint32_t i, const dv_job_event *ev)
     }
     if (c->gone || r->err.code != 0)
         return;
-    int rc = r->sink->event(c, i, ev);
+    r->held += c->stream ? 0 : size_of(ev);
+    int rc = r->held > DV_API_MAX_REPLY ? DV_ELIMIT : r->sink->event(c, i, ev);
     if (rc == 0)
         rc = c->out.code;
     if (rc != 0) {
-        fail_run(c, rc, dv_error_text(rc));
+        fail_run(c, rc, dv__call_text(rc));
         return;
     }
     flush(c);

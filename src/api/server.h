@@ -25,6 +25,7 @@ enum {
     DV_API_MAX_INPUTS = 2048,     /**< prompts or texts of one request */
     DV_API_MAX_TOKENS = 1 << 22,  /**< of a prompt: the largest context that there may be */
     DV_API_MAX_LISTED = 1 << 20,  /**< tokens in a request or reply of /tokenize and /detokenize */
+    DV_API_MAX_REPLY = 128 << 20, /**< bytes of a reply that is not streamed */
 };
 
 /** Zero-initialise; what is 0 or NULL stands for its default. Strings are borrowed until dv_api_close. */

@@ -107,7 +107,7 @@ static int post_tokenize(dv__call *c, dv_err *err)
     }
     if (rc == 0) {
         dv_buf b;
-        dv_buf_init(&b, 0);
+        dv_buf_init(&b, DV_API_MAX_REPLY);
         dv_buf_adds(&b, "{\"tokens\":[");
         for (size_t i = 0; i < ids.len; i++) {
             dv_buf_adds(&b, i > 0 ? "," : "");
@@ -133,7 +133,7 @@ static int post_detokenize(dv__call *c, dv_err *err)
     dv_buf text, b;
     size_t i;
     json_t *v;
-    dv_buf_init(&text, 0);
+    dv_buf_init(&text, DV_API_MAX_REPLY);
     int rc = dv__fields_read(c, c->body, NULL, tables, 1, &r, err);
     if (rc == 0 && r.tokens == NULL)
         rc = dv__param_fail(c, err, "tokens", "is needed");
@@ -143,7 +143,7 @@ static int post_detokenize(dv__call *c, dv_err *err)
     if (rc == 0)
         rc = dv_tok_decode(c->api->engine->tok, ids.id, ids.len, DV_DETOK_CONTROL, &text);
     if (rc == 0) {
-        dv_buf_init(&b, 0);
+        dv_buf_init(&b, DV_API_MAX_REPLY);
         dv_buf_adds(&b, "{\"content\":");
         dv_buf_json_str(&b, dv_buf_str(&text), text.len);
         dv_buf_addc(&b, '}');
@@ -172,7 +172,7 @@ static int post_apply_template(dv__call *c, dv_err *err)
         rc = dv__chat_render(chat, &text, err);
     if (rc == 0) {
         dv_buf b;
-        dv_buf_init(&b, 0);
+        dv_buf_init(&b, DV_API_MAX_REPLY);
         dv_buf_adds(&b, "{\"prompt\":");
         dv_buf_json_str(&b, dv_buf_str(&text.text), text.text.len);
         dv_buf_addc(&b, '}');

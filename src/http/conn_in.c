@@ -112,7 +112,7 @@ static bool add_body(dv__conn *c, const char *p, size_t n)
     if (code == DV_ELIMIT)
         dv__conn_refuse(c, 413, "the body is too large");
     else if (code == DV_EBUSY)
-        dv__conn_refuse(c, 503, "the server holds too many request bodies");
+        dv__conn_refuse(c, 503, "the server holds too many bodies of requests and replies");
     else if (code != 0)
         dv__conn_cut(c, "out of memory");
     return code == 0;

@@ -81,11 +81,25 @@ bool dv__req_no_body(const dv_http_req *r, int status)
     return r->head.verb == DV_HTTP_HEAD || status == 204 || status == 304;
 }
 
+/* Small ones are always taken: errors too are replies. */
+static int hold(dv_http_req *r, const void *body, size_t len)
+{
+    size_t n = len > DV_HTTP_SMALL_REPLY ? len : 0;
+    if (!dv__req_hold(r->core, n))
+        return DV_EBUSY;
+    int code = dv_buf_add(&r->out, body, len);
+    if (code == 0)
+        r->out_counted = n;
+    else
+        dv__req_release(n);
+    return code;
+}
+
 static int reply(dv_http_req *r, int status, const char *type, const void *body, size_t len)
 {
     int code = begin(r, status, type);
     if (code == 0 && !dv__req_no_body(r, status))
-        code = dv_buf_add(&r->out, body, len);
+        code = hold(r, body, len);
     if (code != 0) {
         r->out.code = 0;
         return code;

@@ -8,9 +8,20 @@
 #include <string.h>
 #include <strings.h>
 
-/* Bytes of bodies that this process holds: not the server's, since requests may outlive it. Relaxed: a limit, it orders
- * nothing. */
-static atomic_size_t bodies;
+/* Bytes of bodies and large replies that this process holds: not the server's, since requests may outlive it. Relaxed: a limit, it
+ * orders nothing. */
+static atomic_size_t held;
+
+bool dv__req_hold(const dv__core *k, size_t n)
+{
+    size_t before = atomic_fetch_add_explicit(&held, n, memory_order_relaxed);
+    if (n <= k->o.max_bodies && before <= k->o.max_bodies - n)
+        return true;
+    dv__req_release(n);
+    return false;
+}
+
+void dv__req_release(size_t n) { atomic_fetch_sub_explicit(&held, n, memory_order_relaxed); }
 
 dv_http_req *dv__req_new(dv__core *k)
 {
@@ -40,6 +51,7 @@ static void req_free(dv_http_req *r)
     dv_buf_fini(&r->type);
     dv_buf_fini(&r->fields);
     dv_buf_fini(&r->out);
+    dv__req_release(r->out_counted);
     dv_free(r->decoded);
     pthread_mutex_destroy(&r->mutex);
     dv_free(r);
@@ -121,17 +133,16 @@ const char *dv_http_body(const dv_http_req *r, size_t *len)
 
 int dv__req_add_body(dv_http_req *r, const char *p, size_t n)
 {
-    size_t held = atomic_fetch_add_explicit(&bodies, n, memory_order_relaxed);
-    r->counted += n;
-    if (n > r->core->o.max_bodies || held > r->core->o.max_bodies - n)
+    if (!dv__req_hold(r->core, n))
         return DV_EBUSY;
+    r->counted += n;
     return dv_buf_add(&r->body, p, n);
 }
 
 void dv_http_drop_body(dv_http_req *r)
 {
     dv_buf_fini(&r->body);
-    atomic_fetch_sub_explicit(&bodies, r->counted, memory_order_relaxed);
+    dv__req_release(r->counted);
     r->counted = 0;
 }
 

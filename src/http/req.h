@@ -26,7 +26,7 @@ struct dv_http_req {
     dv__target target;
     char *decoded; /**< owns target's strings */
     dv_buf body;
-    size_t counted; /**< bytes of body  that count against max_bodies */
+    size_t counted; /**< bytes of body that count against max_bodies */
     char id[25];
     char peer[64];
     bool is_unix;
@@ -50,7 +50,8 @@ struct dv_http_req {
     dv_buf fields; /**< added fields, as they go out */
     dv_buf out;    /**< body bytes as they go out; those before out_at are taken */
     size_t out_at;
-    size_t in_flight; /**< bytes in the transport */
+    size_t out_counted; /**< bytes of out that count against max_bodies */
+    size_t in_flight;   /**< bytes in the transport */
     dv_http_req *next_ready;
 };
 
@@ -64,6 +65,10 @@ bool dv__req_no_body(const dv_http_req *r, int status);
 int dv__req_head(dv_http_req *r, dv_buf *b, bool close);
 /** Append to the body. 0, DV_ELIMIT (max_body), DV_EBUSY (max_bodies), DV_ENOMEM. I/O thread. */
 int dv__req_add_body(dv_http_req *r, const char *p, size_t n);
+/** Count n bytes against max_bodies; false, and nothing is counted, if that is too much. Any thread. */
+bool dv__req_hold(const dv__core *k, size_t n);
+/** The opposite. */
+void dv__req_release(size_t n);
 /** Whether nothing was replied and nobody but the connection holds r, so that nothing ever will be. */
 bool dv__req_orphan(dv_http_req *r);
 

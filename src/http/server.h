@@ -41,6 +41,7 @@ enum {
     DV_HTTP_MAX_URI = 8 << 10,
     DV_HTTP_MAX_BODY = 32 << 20,
     DV_HTTP_MAX_BODIES = 256 << 20,
+    DV_HTTP_SMALL_REPLY = 64 << 10, /* replies up to this size do not count */
     DV_HTTP_MAX_CONNECTIONS = 1024,
     DV_HTTP_MAX_AHEAD = 64 << 10,
     DV_HTTP_STREAM_QUEUE = 256 << 10,
@@ -60,7 +61,9 @@ typedef struct dv_http_options {
     size_t max_uri;      /**< request target; 16 to max_head; over it: 414 */
     size_t
         max_body; /**< of one request, after chunked decoding; to 1 GiB; over it: 413, before it is read if that is announced */
-    size_t max_bodies;        /**< of all requests of the process that are alive; over it: 503 */
+    size_t
+        max_bodies; /**< of all requests of the process that are alive, and of their replies above DV_HTTP_SMALL_REPLY until
+                            they are sent; over it: 503 */
     unsigned max_connections; /**< 1 to 65536; over it the longest idle one is closed; if none is idle: 503 */
     size_t max_ahead; /**< what a client may send while its reply is not complete; over it the connection is cut */
     size_t stream_queue_bytes; /**< bound of a stream's queue, see dv_http_stream_write */
@@ -196,7 +199,8 @@ int dv_http_add_header(dv_http_req *r, const char *name, const char *value);
  * @param status        200 to 599
  * @param content_type  NULL: none
  * @param body          copied; may be NULL when len is 0
- * Errors: DV_ENOMEM (nothing is sent yet: a smaller reply may be tried).
+ * Errors: DV_EBUSY (the server holds too many replies that are not read, see max_bodies), DV_ENOMEM. Nothing is sent then: a smaller
+ * reply may be tried.
  */
 int dv_http_reply(dv_http_req *r, int status, const char *content_type, const void *body, size_t len);
 

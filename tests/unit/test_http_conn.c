@@ -313,6 +313,38 @@ static void test_body_limits(void **state)
     finish(&f);
 }
 
+/* Large replies that nobody reads count until they are gone; small ones are always taken. */
+static void test_replies_limit(void **state)
+{
+    static char big[90 << 10];
+    fake f, g;
+    dv_http_options o = options();
+    o.max_bodies = 100 << 10;
+    memset(big, 120, sizeof big);
+    begin_with(&f, &o);
+    assert_true(fake_open(&g, &core));
+    f.stuck = true;
+    send_text(&f, GET("/held"));
+    assert_int_equal(dv_http_reply(held, 200, NULL, big, sizeof big), 0);
+    dv_http_req *first = held;
+    dv__core_run_ready(&core);
+    send_text(&g, GET("/held"));
+    assert_int_equal(dv_http_reply(held, 200, NULL, big, sizeof big), DV_EBUSY);
+    assert_int_equal(dv_http_reply(held, 200, NULL, big, DV_HTTP_SMALL_REPLY), 0);
+    dv_http_unref(held);
+    held = NULL;
+    dv__core_run_ready(&core);
+    assert_int_equal(count(&g, "HTTP/1.1 200 "), 1);
+    fake_read(&f);
+    dv_http_unref(first);
+    send_text(&g, GET("/held"));
+    assert_int_equal(dv_http_reply(held, 200, NULL, big, sizeof big), 0);
+    dv__core_run_ready(&core);
+    assert_int_equal(count(&g, "HTTP/1.1 200 "), 2);
+    fake_fini(&g);
+    finish(&f);
+}
+
 static void test_head_and_old(void **state)
 {
     fake f;
@@ -667,27 +699,17 @@ static void test_user(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pipeline),
-        cmocka_unit_test(test_later_reply),
-        cmocka_unit_test(test_states),
-        cmocka_unit_test(test_headers_limit),
-        cmocka_unit_test(test_early_reply),
-        cmocka_unit_test(test_early_stream),
-        cmocka_unit_test(test_expect),
-        cmocka_unit_test(test_body_limits),
-        cmocka_unit_test(test_head_and_old),
-        cmocka_unit_test(test_forgotten),
-        cmocka_unit_test(test_abort),
-        cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_half_close_after_end),
-        cmocka_unit_test(test_back_pressure),
-        cmocka_unit_test(test_stalled),
-        cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_sent_ahead),
-        cmocka_unit_test(test_drain),
-        cmocka_unit_test(test_evict),
-        cmocka_unit_test(test_refusal),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_pipeline),      cmocka_unit_test(test_later_reply),
+        cmocka_unit_test(test_states),        cmocka_unit_test(test_headers_limit),
+        cmocka_unit_test(test_early_reply),   cmocka_unit_test(test_early_stream),
+        cmocka_unit_test(test_expect),        cmocka_unit_test(test_body_limits),
+        cmocka_unit_test(test_replies_limit), cmocka_unit_test(test_head_and_old),
+        cmocka_unit_test(test_forgotten),     cmocka_unit_test(test_abort),
+        cmocka_unit_test(test_gone),          cmocka_unit_test(test_half_close_after_end),
+        cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_stalled),
+        cmocka_unit_test(test_deadlines),     cmocka_unit_test(test_sent_ahead),
+        cmocka_unit_test(test_drain),         cmocka_unit_test(test_evict),
+        cmocka_unit_test(test_refusal),       cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
