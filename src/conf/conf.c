@@ -107,6 +107,16 @@ const dv_conf_model *dv_conf_find_model(const dv_conf *conf, const char *name)
     return NULL;
 }
 
+bool dv_conf_loopback_keyless(const dv_conf *conf)
+{
+    if (conf->security.loopback_keyless != DV_CONF_KEYLESS_AUTO)
+        return conf->security.loopback_keyless == DV_CONF_KEYLESS_YES;
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        if (!conf->listeners[i].loopback)
+            return false;
+    return conf->security.trusted_proxies.n == 0;
+}
+
 /* ---- keys of remotes ---- */
 
 static int take_key(const char *s, size_t n, const char *from, char *out, size_t cap, dv_err *err)

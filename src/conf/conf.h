@@ -10,7 +10,7 @@
 #define DV_CONF_CONF_H
 
 #include "base/attr.h"
-#include "drover/error.h"
+#include "drover/engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,8 +22,9 @@ enum {
     DV_CONF_FILE_MAX = 1 << 20, /**< bytes of a configuration file */
     DV_CONF_MODELS_MAX = 256,
     DV_CONF_LISTENERS_MAX = 64,
-    DV_CONF_LIST_MAX = 256, /**< elements of a list */
-    DV_CONF_TEXT_MAX = 4096 /**< bytes of one value */
+    DV_CONF_PROFILES_MAX = 64, /**< of the list, besides drover's own */
+    DV_CONF_LIST_MAX = 256,    /**< elements of a list */
+    DV_CONF_TEXT_MAX = 4096    /**< bytes of one value */
 };
 
 /** Where a value comes from. */
@@ -73,6 +74,8 @@ typedef enum dv_conf_backend {
     DV_CONF_BACKEND_N
 } dv_conf_backend;
 
+/** Do requests from loopback addresses need a key? dv_conf_loopback_keyless decides. */
+typedef enum dv_conf_keyless { DV_CONF_KEYLESS_AUTO, DV_CONF_KEYLESS_YES, DV_CONF_KEYLESS_NO } dv_conf_keyless;
 typedef enum dv_conf_sandbox { DV_CONF_SANDBOX_ON, DV_CONF_SANDBOX_REQUIRE, DV_CONF_SANDBOX_OFF } dv_conf_sandbox;
 typedef enum dv_conf_tls_version { DV_CONF_TLS_1_2, DV_CONF_TLS_1_3 } dv_conf_tls_version;
 typedef enum dv_conf_bad_text { DV_CONF_TEXT_REFUSE, DV_CONF_TEXT_REPAIR } dv_conf_bad_text;
@@ -91,18 +94,34 @@ typedef enum dv_conf_log_format {
 
 /** How a model runs. What neither the model nor `defaults` says is the profile's. */
 typedef struct dv_conf_run {
-    int profile;     /**< for dv_profile_at */
-    int64_t context; /**< tokens, shared by the sequences of an engine */
-    int64_t batch;   /**< tokens of a step */
-    int64_t threads; /**< 0: one per usable core */
+    const char *profile; /**< name, for dv_conf_find_profile; NULL in a profile itself */
+    int64_t context;     /**< tokens, shared by the sequences of an engine */
+    int64_t batch;       /**< tokens of a step */
+    int64_t threads;     /**< 0: one per usable core */
     int64_t parallel;
     int kv_type; /**< dv_kv_format */
     bool speculation;
+    /* For requests that do not say: dv_conf_sampling. */
+    double temperature, top_p, min_p, typical_p, repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k, repeat_last_n;
+    /* Not of profiles: */
     int64_t prefix_cache_bytes; /**< beyond what the context needs */
     int64_t prefix_disk_bytes;  /**< 0: prefixes are not kept on disk */
     int64_t keep_alive_ms;      /**< idle time until it is unloaded; DV_CONF_FOREVER */
     int64_t gpu_layers;         /**< of an upstream; -1: it decides */
 } dv_conf_run;
+
+/** A named set of how models run. */
+typedef struct dv_conf_profile {
+    const dv_conf_source *src; /**< [options of DV_CONF_PROFILE] */
+    const char *name;
+    const char *what; /**< what it is for, a sentence; NULL: not said */
+    const char *base; /**< as given; NULL */
+    dv_conf_run run;  /**< everything filled in up to frequency_penalty; the rest means nothing */
+    bool own;         /**< one of drover's own: fast, balanced, quality, memory, batch */
+    bool listed;      /**< the list has it, or changes it */
+    dv_conf_source where;
+} dv_conf_profile;
 
 typedef struct dv_conf_listener {
     const dv_conf_source *src;      /**< [options of DV_CONF_LISTENER] */
@@ -125,6 +144,7 @@ typedef struct dv_conf_model {
     dv_conf_run run;
     bool pin;                       /**< never evicted, never idle */
     bool preload;                   /**< loaded at the start */
+    const char *upstream_program;   /**< of a file whose backend is upstream or auto; else NULL */
     dv_conf_list upstream_flags;    /**< after upstream.flags */
     const char *key_env, *key_file; /**< where a remote's key is: dv_conf_read_key */
     const char *remote_name;        /**< what the remote calls it; NULL: name */
@@ -134,8 +154,8 @@ typedef struct dv_conf_model {
 } dv_conf_model;
 
 typedef struct dv_conf {
-    const dv_conf_source *src; /**< [options of DV_CONF_TOP] */
-    const char *data_dir, *models_dir;
+    const dv_conf_source *src;                   /**< [options of DV_CONF_TOP] */
+    const char *data_dir, *models_dir, *run_dir; /**< sockets in run_dir may have names of up to 24 bytes */
     const char *model, *model_url; /**< models has what they say; model_url is NULL if it names this server itself */
     const char
         *default_model; /**< as given, or that of `model`, or the first of the list; NULL: none of them is there */
@@ -148,7 +168,7 @@ typedef struct dv_conf {
         int min_version; /**< dv_conf_tls_version */
     } tls;
     struct {
-        bool loopback_keyless;
+        int loopback_keyless;                                         /**< dv_conf_keyless */
         dv_conf_list allowed_hosts, allowed_origins, trusted_proxies; /**< proxies: dv_conf_net_parse reads them */
         int sandbox;                                                  /**< dv_conf_sandbox */
         int invalid_text;                                             /**< dv_conf_bad_text */
@@ -157,6 +177,7 @@ typedef struct dv_conf {
     struct {
         int64_t requests, window_ms, burst;     /**< of an identity; requests 0: no limit; burst 0: requests */
         int64_t tokens_per_minute, concurrency; /**< of an identity; 0: no limit */
+        int64_t total_concurrency;              /**< of all; 0: no limit */
         int64_t queue, queue_ms;
         int64_t connections, connections_per_address; /**< the latter 0: no limit */
         int64_t head_bytes, body_bytes, bodies_bytes, text_bytes;
@@ -189,6 +210,7 @@ typedef struct dv_conf {
     } supervision;
     struct {
         bool enabled, prompts;
+        const char *file;            /**< JSON lines */
         int64_t keep_ms, file_bytes; /**< keep_ms: DV_CONF_FOREVER */
     } audit;
     struct {
@@ -202,6 +224,8 @@ typedef struct dv_conf {
     /* All of them, with everything filled in; shorthands come last. */
     dv_conf_listener *listeners; /**< [n_listeners] */
     size_t n_listeners;
+    dv_conf_profile *profiles; /**< [n_profiles] drover's own, then those of the list */
+    size_t n_profiles;
     dv_conf_model *models; /**< [n_models] those that are named; files of models_dir come besides, with `defaults` */
     size_t n_models;
 } dv_conf;
@@ -253,6 +277,18 @@ int dv_conf_reload(dv_conf **out, const dv_conf *old, const dv_conf_input *in, d
 
 /** The model with this name or alias; NULL: none. */
 const dv_conf_model *dv_conf_find_model(const dv_conf *conf, const char *name);
+
+/** The profile with this name; NULL: none. */
+const dv_conf_profile *dv_conf_find_profile(const dv_conf *conf, const char *name);
+
+/** Sampling of requests that say nothing; seed and bias are 0. run: of a model or of a profile. */
+dv_sampling dv_conf_sampling(const dv_conf_run *run);
+
+/**
+ * May requests from loopback addresses do without a key? What `auto` says: no as soon as a listener can be reached from other machines or a
+ * proxy is trusted, since then others may come from these addresses too.
+ */
+bool dv_conf_loopback_keyless(const dv_conf *conf);
 
 /**
  * The key of a remote, from its variable or file (one line; blanks around it do not count).

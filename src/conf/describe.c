@@ -32,6 +32,9 @@ int dv__conf_type_text(dv_buf *b, const dv_conf_option *o)
     case DV_CONF_INT: range(b, o, "whole number"); break;
     case DV_CONF_SIZE: range(b, o, "size"); break;
     case DV_CONF_DURATION: range(b, o, "time"); break;
+    case DV_CONF_NUM:
+        return dv_buf_printf(b, o->open_min ? "number, above %lld, to %lld" : "number, %lld to %lld", (long long)o->min,
+                             (long long)o->max);
     case DV_CONF_STRING: return dv_buf_adds(b, "text");
     case DV_CONF_PATH: return dv_buf_adds(b, "path");
     case DV_CONF_LIST: return dv_buf_adds(b, "list");
@@ -170,7 +173,8 @@ static void example_element(dv_buf *b, dv_conf_scope scope, const dv_conf_option
 
 int dv_conf_write_example(dv_buf *b)
 {
-    static const char some[] = "listeners: [{address: 127.0.0.1:9}]\nmodels: [{path: /x.gguf}]\n";
+    static const char some[] =
+        "listeners: [{address: 127.0.0.1:9}]\nprofiles: [{name: mine}]\nmodels: [{path: /x.gguf}]\n";
     const dv_conf_input in = {.text = some, .len = sizeof some - 1};
     dv_conf *c;
     int rc = dv_conf_open(&c, &in, NULL);
@@ -183,6 +187,8 @@ int dv_conf_write_example(dv_buf *b)
     example_top(b, c);
     example_element(b, DV_CONF_LISTENER, dv_conf_option_find("listeners.*.address"), "127.0.0.1:9000",
                     &c->listeners[0]);
+    example_element(b, DV_CONF_PROFILE, dv_conf_option_find("profiles.*.name"), "mine",
+                    dv_conf_find_profile(c, "mine"));
     example_element(b, DV_CONF_MODEL, dv_conf_option_find("models.*.path"), "Llama-3.2-3B-Instruct-Q4_K_M.gguf",
                     &c->models[0]);
     dv_conf_close(&c);

@@ -152,11 +152,11 @@ static bool is_known(dv__load *l, const char *name)
 
 static int unknown(dv__load *l, const char *name)
 {
-    enum { N = 160, LEN = 64 };
-    char buf[DV_CONF_ENV_LEN], names[N][LEN];
-    const char *list[N];
+    enum { LEN = 64 };
+    char buf[DV_CONF_ENV_LEN], names[DV_CONF_OPTIONS_MAX][LEN];
+    const char *list[DV_CONF_OPTIONS_MAX];
     size_t n = 0;
-    for (size_t i = 0; dv_conf_option_at(i) != NULL && n < N; i++, n++) {
+    for (size_t i = 0; dv_conf_option_at(i) != NULL && n < DV_ARRAY_LEN(list); i++, n++) {
         snprintf(names[n], LEN, "%s", dv_conf_env_name(dv_conf_option_at(i), buf));
         list[n] = names[n];
     }

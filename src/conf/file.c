@@ -46,11 +46,16 @@ static bool is_section(const char *name)
     return false;
 }
 
-static bool is_list_of_maps(const char *name)
+/* DV_CONF_TOP: name is no list. */
+static dv_conf_scope list_scope(const char *name)
 {
-    char star[NAME_LEN];
-    join_name(star, name, "*");
-    return is_section(star);
+    size_t n = strlen(name);
+    for (size_t i = 0; dv_conf_option_at(i) != NULL; i++) {
+        const dv_conf_option *o = dv_conf_option_at(i);
+        if (strncmp(o->name, name, n) == 0 && strncmp(o->name + n, ".*.", 3) == 0)
+            return o->scope;
+    }
+    return DV_CONF_TOP;
 }
 
 /* The words that may stand in a place, for suggestions. */
@@ -126,11 +131,10 @@ static int read_value(dv__load *l, dv__slot slot, const dv__yaml *node)
 
 static int read_map(dv__load *l, const place *at, const dv__yaml *map);
 
-static int read_elements(dv__load *l, const char *name, const dv__yaml *node)
+static int read_elements(dv__load *l, const char *name, dv_conf_scope scope, const dv__yaml *node)
 {
     place in = {.index = 0};
     join_name(in.prefix, name, "*");
-    dv_conf_scope scope = strcmp(name, "models") == 0 ? DV_CONF_MODEL : DV_CONF_LISTENER;
     if (node->kind != DV__YAML_LIST)
         return fail_at(l, node, "must be a list: '- ' in front of the first line of each element", name);
     for (const dv__yaml *e = node->first; e != NULL; e = e->next, in.index++) {
@@ -151,8 +155,8 @@ static int read_section(dv__load *l, const char *name, const dv__yaml *node)
     place in = {.index = 0};
     if (node->kind == DV__YAML_TEXT && node->null) /* all of its lines are comments */
         return 0;
-    if (is_list_of_maps(name))
-        return read_elements(l, name, node);
+    if (list_scope(name) != DV_CONF_TOP)
+        return read_elements(l, name, list_scope(name), node);
     if (node->kind != DV__YAML_MAP)
         return fail_at(l, node, "must be a section: its values are lines below it, indented", name);
     join_name(in.prefix, "", name);

@@ -27,7 +27,7 @@ bool dv__conf_find_slot(const char *name, dv__slot *out)
 
 static int unknown(dv__load *l, const dv_conf_flag *f, const dv_conf_source *s)
 {
-    const char *list[160];
+    const char *list[DV_CONF_OPTIONS_MAX];
     size_t n = 0;
     for (size_t i = 0; dv_conf_option_at(i) != NULL && n < DV_ARRAY_LEN(list); i++)
         list[n++] = dv_conf_option_at(i)->name;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { HOST_MAX = 253, NAME_MAX_LEN = 128 };
+enum { HOST_MAX = 253, NAME_MAX_LEN = 128, PROFILE_MAX_LEN = 32 };
 
 static bool is_word(const char *s, size_t n, const char *others)
 {
@@ -163,6 +163,13 @@ const char *dv__form_name(const char *text)
         !isalnum((unsigned char)text[n - 1]) || strstr(text, "..") != NULL || strstr(text, "//") != NULL)
         return "is no name of a model: up to 128 letters, digits and ._:/@+- between them";
     return NULL;
+}
+
+const char *dv__form_profile(const char *text)
+{
+    size_t n = strlen(text);
+    bool ok = n <= PROFILE_MAX_LEN && is_word(text, n, "_-") && isalnum((unsigned char)text[0]);
+    return ok ? NULL : "is no name of a profile: up to 32 letters, digits, _ and -";
 }
 
 const char *dv__form_env(const char *text)

@@ -19,6 +19,8 @@ const char *dv__form_url(const char *text);
 const char *dv__form_redis(const char *text);
 /** Name of a model. */
 const char *dv__form_name(const char *text);
+/** Name of a profile. */
+const char *dv__form_profile(const char *text);
 /** Name of an environment variable. */
 const char *dv__form_env(const char *text);
 /** An argument for llama-server; not one that drover sets itself. */

@@ -30,7 +30,8 @@ typedef struct dv__slot {
 
 /* object.c: the structs that options are fields of. */
 
-/** dv_conf, dv_conf_listener or dv_conf_model; elements must exist. */
+/** dv_conf or a struct of one of its lists; elements must exist. */
+const void *dv__conf_at(const dv_conf *c, dv_conf_scope scope, size_t index);
 void *dv__conf_object(dv__load *l, dv_conf_scope scope, size_t index);
 size_t *dv__conf_count(dv__load *l, dv_conf_scope scope);
 /** Make sure that element index (at most the count) exists; a new one has its defaults. Errors: DV_ELIMIT, DV_ENOMEM. */
@@ -68,7 +69,7 @@ int dv__conf_load_env(dv__load *l);
 int dv__conf_load_flags(dv__load *l);
 /** Once everything is read: variables that begin with DROVER_ and mean nothing are errors. */
 int dv__conf_check_env(dv__load *l);
-/** Top options and listeners: computed defaults, paths, the default profile. */
+/** Top options: computed defaults, paths, profiles, what `defaults` takes from its profile. */
 int dv__conf_resolve_top(dv__load *l);
 /** Then listeners and models: shorthands, what they inherit. */
 int dv__conf_resolve_lists(dv__load *l);

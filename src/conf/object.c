@@ -5,30 +5,40 @@
 
 #include <string.h>
 
+/* The structs, and where dv_conf has their arrays. */
 static const struct {
-    size_t size, max;
+    const char *name;
+    size_t size, max, where, list, count;
 } scopes[DV_CONF_SCOPE_N] = {
-    [DV_CONF_TOP] = {sizeof(dv_conf), 1},
-    [DV_CONF_LISTENER] = {sizeof(dv_conf_listener), DV_CONF_LISTENERS_MAX},
-    [DV_CONF_MODEL] = {sizeof(dv_conf_model), DV_CONF_MODELS_MAX},
+    [DV_CONF_LISTENER] = {"listeners", sizeof(dv_conf_listener), DV_CONF_LISTENERS_MAX,
+                          offsetof(dv_conf_listener, where), offsetof(dv_conf, listeners),
+                          offsetof(dv_conf, n_listeners)},
+    [DV_CONF_PROFILE] = {"profiles", sizeof(dv_conf_profile), DV_CONF_PROFILES_MAX, offsetof(dv_conf_profile, where),
+                         offsetof(dv_conf, profiles), offsetof(dv_conf, n_profiles)},
+    [DV_CONF_MODEL] = {"models", sizeof(dv_conf_model), DV_CONF_MODELS_MAX, offsetof(dv_conf_model, where),
+                       offsetof(dv_conf, models), offsetof(dv_conf, n_models)},
 };
 
-_Static_assert(offsetof(dv_conf, src) == 0 && offsetof(dv_conf_listener, src) == 0 && offsetof(dv_conf_model, src) == 0,
+_Static_assert(offsetof(dv_conf, src) == 0 && offsetof(dv_conf_listener, src) == 0 &&
+                   offsetof(dv_conf_profile, src) == 0 && offsetof(dv_conf_model, src) == 0,
                "dv_conf_source_of finds the sources at the beginning");
+
+const void *dv__conf_at(const dv_conf *c, dv_conf_scope scope, size_t index)
+{
+    if (scope == DV_CONF_TOP)
+        return c;
+    char *const *list = (char *const *)((const char *)c + scopes[scope].list);
+    return *list + index * scopes[scope].size;
+}
 
 void *dv__conf_object(dv__load *l, dv_conf_scope scope, size_t index)
 {
-    dv_conf *c = &l->conf->pub;
-    switch (scope) {
-    case DV_CONF_LISTENER: return &c->listeners[index];
-    case DV_CONF_MODEL: return &c->models[index];
-    default: return c;
-    }
+    return (void *)(uintptr_t)dv__conf_at(&l->conf->pub, scope, index);
 }
 
 size_t *dv__conf_count(dv__load *l, dv_conf_scope scope)
 {
-    return scope == DV_CONF_LISTENER ? &l->conf->pub.n_listeners : &l->conf->pub.n_models;
+    return (size_t *)((char *)&l->conf->pub + scopes[scope].count);
 }
 
 /* Arrays grow by doubling; what they were before stays in the arena until the end. */
@@ -43,10 +53,7 @@ static int grow(dv__load *l, dv_conf_scope scope)
         return DV_ENOMEM;
     if (n > 0)
         memcpy(all, dv__conf_object(l, scope, 0), n * scopes[scope].size);
-    if (scope == DV_CONF_LISTENER)
-        l->conf->pub.listeners = all;
-    else
-        l->conf->pub.models = all;
+    memcpy((char *)&l->conf->pub + scopes[scope].list, &all, sizeof all);
     l->caps[scope] = cap;
     return 0;
 }
@@ -57,15 +64,12 @@ int dv__conf_element(dv__load *l, dv_conf_scope scope, size_t index, const dv_co
     if (index < *n)
         return 0;
     if (index >= scopes[scope].max)
-        return dv__conf_fail(l, DV_ELIMIT, where, "there are more than %zu %s", scopes[scope].max,
-                             scope == DV_CONF_LISTENER ? "listeners" : "models");
+        return dv__conf_fail(l, DV_ELIMIT, where, "there are more than %zu %s", scopes[scope].max, scopes[scope].name);
     int rc = grow(l, scope);
     if (rc != 0)
         return rc;
     void *object = dv__conf_object(l, scope, (*n)++);
-    dv_conf_source *at =
-        scope == DV_CONF_LISTENER ? &((dv_conf_listener *)object)->where : &((dv_conf_model *)object)->where;
-    rc = dv__conf_keep_source(l, where, at);
+    rc = dv__conf_keep_source(l, where, (dv_conf_source *)((char *)object + scopes[scope].where));
     return rc != 0 ? rc : dv__conf_init_object(l, scope, object);
 }
 
@@ -84,7 +88,7 @@ int dv__conf_keep_source(dv__load *l, const dv_conf_source *s, dv_conf_source *o
 {
     *out = *s;
     /* Most values come from the one file, whose name is in the arena. */
-    if (s->name == NULL || s->name == l->file || s->from == DV_CONF_FROM_PROFILE)
+    if (s->name == NULL || s->name == l->file)
         return 0;
     out->name = dv_arena_strndup(&l->conf->arena, s->name, strlen(s->name));
     return out->name != NULL ? 0 : DV_ENOMEM;
@@ -148,6 +152,7 @@ int dv__conf_copy(dv__load *l, const dv_conf_option *o_to, void *to, const dv_co
     case DV_CONF_INT:
     case DV_CONF_SIZE:
     case DV_CONF_DURATION: *(int64_t *)dst = *(const int64_t *)src; break;
+    case DV_CONF_NUM: *(double *)dst = *(const double *)src; break;
     case DV_CONF_STRING:
     case DV_CONF_PATH: rc = copy_string(l, dst, *(const char *const *)src); break;
     case DV_CONF_LIST: rc = copy_list(l, dst, src); break;
@@ -179,6 +184,7 @@ bool dv__conf_equal(const dv_conf_option *o, const void *a, const void *b)
     case DV_CONF_INT:
     case DV_CONF_SIZE:
     case DV_CONF_DURATION: return *(const int64_t *)x == *(const int64_t *)y;
+    case DV_CONF_NUM: return memcmp(x, y, sizeof(double)) == 0;
     case DV_CONF_STRING:
     case DV_CONF_PATH: return same_string(*(const char *const *)x, *(const char *const *)y);
     case DV_CONF_LIST: return same_list(x, y);

@@ -2,7 +2,6 @@
 #include "conf/options.h"
 
 #include "conf/form.h"
-#include "conf/profile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,109 +15,64 @@
 
 #define TOP(field) .scope = DV_CONF_TOP, .offset = offsetof(dv_conf, field)
 #define LISTENER(field) .scope = DV_CONF_LISTENER, .offset = offsetof(dv_conf_listener, field)
+#define PROFILE(field) .scope = DV_CONF_PROFILE, .offset = offsetof(dv_conf_profile, field)
 #define MODEL(field) .scope = DV_CONF_MODEL, .offset = offsetof(dv_conf_model, field)
 #define INT(lo, hi) .type = DV_CONF_INT, .min = lo, .max = hi
 #define SIZE(lo, hi) .type = DV_CONF_SIZE, .min = lo, .max = hi
 #define TIME(lo, hi) .type = DV_CONF_DURATION, .min = lo, .max = hi
+#define NUM(lo, hi) .type = DV_CONF_NUM, .min = lo, .max = hi
 #define WORD(word, stands_for) .words = word, .word_value = stands_for
 #define ENUM(w) .type = DV_CONF_ENUM, .words = w
 #define LIST(s, form) .type = DV_CONF_LIST, .sep = s, .check = form, .def = ""
+#define FROM(shown) .def = "", .def_shown = shown, .reload = true, .inherit = true
 #define ONLY(...) __VA_ARGS__
 #define NONE(...)
 
 #define API_NAMES "openai|app|websocket|chroma|ollama"
 
-/* What `defaults` and each model have in common. OWN keeps or drops what only `defaults` has: flags and other programs' variables. */
-#define ROWS_RUN(P, AT, OWN)                                                                                          \
-    {.name = P "profile",                                                                                             \
-     AT(profile),                                                                                                     \
-     ENUM(DV_PROFILE_NAMES),                                                                                          \
-     .def = "balanced",                                                                                               \
-     OWN(.flag = "profile", .value = "NAME", ).reload = true,                                                         \
-     .inherit = true,                                                                                                 \
-     .help = "Set of values for what is not given here; `drover profiles` lists them"},                               \
-        {.name = P "context",                                                                                         \
-         AT(context),                                                                                                 \
-         INT(64, 1 << 22),                                                                                            \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.env = "LLAMA_CTX_SIZE", .flag = "ctx", .short_flag = 'c', .value = "N", ).reload = true,                \
-         .inherit = true,                                                                                             \
-         .help = "Tokens that the sequences of a model share"},                                                       \
-        {.name = P "batch",                                                                                           \
-         AT(batch),                                                                                                   \
-         INT(1, 4096),                                                                                                \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.env = "LLAMA_BATCH_SIZE", .flag = "batch-size", .short_flag = 'b', .value = "N", ).reload = true,       \
-         .inherit = true,                                                                                             \
-         .help = "Tokens of one step"},                                                                               \
-        {.name = P "threads",                                                                                         \
-         AT(threads),                                                                                                 \
-         INT(0, 256),                                                                                                 \
-         WORD("auto", 0),                                                                                             \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.env = "LLAMA_THREADS", .flag = "threads", .short_flag = 't', .value = "N", ).reload = true,             \
-         .inherit = true,                                                                                             \
-         .help = "Threads of an engine; auto: one per usable core"},                                                  \
-        {.name = P "parallel",                                                                                        \
-         AT(parallel),                                                                                                \
-         INT(1, 256),                                                                                                 \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.flag = "parallel", .value = "N", ).reload = true,                                                       \
-         .inherit = true,                                                                                             \
-         .help = "Sequences that a model computes at once"},                                                          \
-        {.name = P "kv_type",                                                                                         \
-         AT(kv_type),                                                                                                 \
-         ENUM("auto|f16|q8_0|f32"),                                                                                   \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.flag = "kv-type", .value = "TYPE", ).reload = true,                                                     \
-         .inherit = true,                                                                                             \
-         .help = "Format of the KV cache; auto: f16, or f32 if the model's matrices are F32"},                        \
-        {.name = P "speculation",                                                                                     \
-         AT(speculation),                                                                                             \
-         .type = DV_CONF_BOOL,                                                                                        \
-         .def = "",                                                                                                   \
-         .def_shown = "the profile's",                                                                                \
-         OWN(.flag = "speculation", ).reload = true,                                                                  \
-         .inherit = true,                                                                                             \
-         .help = "Guess tokens from the text so far and check them together; never changes an answer"},               \
-        {.name = P "prefix_cache",                                                                                    \
-         AT(prefix_cache_bytes),                                                                                      \
-         SIZE(0, TIB(16)),                                                                                            \
-         WORD("off", 0),                                                                                              \
-         .def = "off",                                                                                                \
-         .reload = true,                                                                                              \
-         .inherit = true,                                                                                             \
-         .help = "Memory, beyond the context's, for prefixes that no request uses now"},                              \
-        {.name = P "prefix_disk",                                                                                     \
-         AT(prefix_disk_bytes),                                                                                       \
-         SIZE(0, TIB(16)),                                                                                            \
-         WORD("off", 0),                                                                                              \
-         .def = "off",                                                                                                \
-         .reload = true,                                                                                              \
-         .inherit = true,                                                                                             \
-         .help = "Space below data_dir for prefixes, kept for the time after a restart"},                             \
-        {.name = P "keep_alive",                                                                                      \
-         AT(keep_alive_ms),                                                                                           \
-         TIME(0, DV_CONF_FOREVER),                                                                                    \
-         WORD("forever", DV_CONF_FOREVER),                                                                            \
-         .def = "5m",                                                                                                 \
-         OWN(.flag = "keep-alive", .value = "TIME", ).reload = true,                                                  \
-         .inherit = true,                                                                                             \
-         .help = "How long a model stays loaded without requests"},                                                   \
-    {                                                                                                                 \
-        .name = P "gpu_layers", AT(gpu_layers), INT(-1, 10000), WORD("auto", -1), .def = "auto",                      \
-        OWN(.env = "LLAMA_GPU_LAYERS", .flag = "gpu-layers", .value = "N", ).reload = true, .inherit = true,          \
-        .help =                                                                                                       \
-            "Layers that an upstream llama-server puts on a GPU; auto: it decides. The native engine runs on the CPU" \
-    }
+/* clang-format off */
+/* What profiles, `defaults` and models have in common. OWN keeps or drops what only `defaults` has: flags and other programs' variables. */
+#define ROWS_TUNED(P, AT, OWN, SHOWN) \
+    {.name = P "context", AT(context), INT(64, 1 << 22), FROM(SHOWN), OWN(.env = "LLAMA_CTX_SIZE", .flag = "ctx", .short_flag = 'c', .value = "N",) \
+     .help = "Tokens that the sequences of a model share"}, \
+    {.name = P "batch", AT(batch), INT(1, 4096), FROM(SHOWN), OWN(.env = "LLAMA_BATCH_SIZE", .flag = "batch-size", .short_flag = 'b', .value = "N",) \
+     .help = "Tokens of one step"}, \
+    {.name = P "threads", AT(threads), INT(0, 256), WORD("auto", 0), FROM(SHOWN), OWN(.env = "LLAMA_THREADS", .flag = "threads", .short_flag = 't', .value = "N",) \
+     .help = "Threads of an engine; auto: one per usable core"}, \
+    {.name = P "parallel", AT(parallel), INT(1, 256), FROM(SHOWN), OWN(.flag = "parallel", .value = "N",) \
+     .help = "Sequences that a model computes at once"}, \
+    {.name = P "kv_type", AT(kv_type), ENUM("auto|f16|q8_0|f32"), FROM(SHOWN), OWN(.flag = "kv-type", .value = "TYPE",) \
+     .help = "Format of the KV cache; auto: f16, or f32 if the model's matrices are F32"}, \
+    {.name = P "speculation", AT(speculation), .type = DV_CONF_BOOL, FROM(SHOWN), OWN(.flag = "speculation",) \
+     .help = "Guess tokens from the text so far and check them together; never changes an answer"}, \
+    {.name = P "temperature", AT(temperature), NUM(0, 100), FROM(SHOWN), .help = "For requests that do not say; 0: always the most likely token"}, \
+    {.name = P "top_k", AT(top_k), INT(0, 1 << 22), WORD("off", 0), FROM(SHOWN), .help = "For requests that do not say: so many of the most likely tokens"}, \
+    {.name = P "top_p", AT(top_p), NUM(0, 1), .open_min = true, FROM(SHOWN), .help = "For requests that do not say: the most likely tokens that make up this part; 1: off"}, \
+    {.name = P "min_p", AT(min_p), NUM(0, 1), FROM(SHOWN), .help = "For requests that do not say: tokens at least this part as likely as the most likely one; 0: off"}, \
+    {.name = P "typical_p", AT(typical_p), NUM(0, 1), .open_min = true, FROM(SHOWN), .help = "For requests that do not say: the most typical tokens that make up this part; 1: off"}, \
+    {.name = P "repeat_penalty", AT(repeat_penalty), NUM(0, 100), .open_min = true, FROM(SHOWN), .help = "For requests that do not say: makes tokens that were seen less likely; 1: off"}, \
+    {.name = P "repeat_last_n", AT(repeat_last_n), INT(0, 65536), FROM(SHOWN), .help = "For requests that do not say: tokens that penalties look back"}, \
+    {.name = P "presence_penalty", AT(presence_penalty), NUM(-2, 2), FROM(SHOWN), .help = "For requests that do not say: taken from the logit of tokens that were seen"}, \
+    {.name = P "frequency_penalty", AT(frequency_penalty), NUM(-2, 2), FROM(SHOWN), .help = "For requests that do not say: taken from it for each time they were seen"}
+
+/* What `defaults` and each model have in common. */
+#define ROWS_RUN(P, AT, OWN) \
+    {.name = P "profile", AT(profile), .type = DV_CONF_STRING, .def = "balanced", .check = dv__form_profile, OWN(.flag = "profile", .value = "NAME",) .reload = true, .inherit = true, \
+     .help = "Set of values for what is not given here: fast, balanced, quality, memory, batch, or one of profiles. `drover profiles` lists them"}, \
+    ROWS_TUNED(P, AT, OWN, "the profile's"), \
+    {.name = P "prefix_cache", AT(prefix_cache_bytes), SIZE(0, TIB(16)), WORD("off", 0), .def = "off", .reload = true, .inherit = true, \
+     .help = "Memory, beyond the context's, for prefixes that no request uses now"}, \
+    {.name = P "prefix_disk", AT(prefix_disk_bytes), SIZE(0, TIB(16)), WORD("off", 0), .def = "off", .reload = true, .inherit = true, \
+     .help = "Space below data_dir for prefixes, kept for the time after a restart"}, \
+    {.name = P "keep_alive", AT(keep_alive_ms), TIME(0, DV_CONF_FOREVER), WORD("forever", DV_CONF_FOREVER), .def = "5m", OWN(.flag = "keep-alive", .value = "TIME",) .reload = true, .inherit = true, \
+     .help = "How long a model stays loaded without requests"}, \
+    {.name = P "gpu_layers", AT(gpu_layers), INT(-1, 10000), WORD("auto", -1), .def = "auto", OWN(.env = "LLAMA_GPU_LAYERS", .flag = "gpu-layers", .value = "N",) .reload = true, .inherit = true, \
+     .help = "Layers that an upstream llama-server puts on a GPU; auto: it decides. The native engine runs on the CPU"}
+/* clang-format on */
 
 #define IN_DEFAULTS(field) TOP(defaults.field)
 #define IN_MODEL(field) MODEL(run.field)
+#define IN_PROFILE(field) PROFILE(run.field)
 
 /* clang-format off */
 static const dv_conf_option rows[] = {
@@ -126,6 +80,8 @@ static const dv_conf_option rows[] = {
      .env = "STATE_DIRECTORY", .flag = "data-dir", .value = "DIR", .help = "Folder of the database, the audit log, keys and caches"},
     {.name = "models_dir", TOP(models_dir), .type = DV_CONF_PATH, .def = "", .def_shown = "data_dir/models", .flag = "models-dir", .value = "DIR",
      .help = "Folder of models: each GGUF file in it is one, under its name, also when it comes later"},
+    {.name = "run_dir", TOP(run_dir), .type = DV_CONF_PATH, .def = "", .def_shown = "/run/drover for root, else $XDG_RUNTIME_DIR/drover or data_dir/run",
+     .env = "RUNTIME_DIRECTORY", .flag = "run-dir", .value = "DIR", .help = "Folder of the sockets of engines"},
     {.name = "model", TOP(model), .type = DV_CONF_PATH, .def = "", .env = "LLAMA_MODEL_PATH", .flag = "model", .short_flag = 'm', .value = "FILE",
      .help = "GGUF file of a model to serve besides models and models_dir"},
     {.name = "model_url", TOP(model_url), .type = DV_CONF_STRING, .def = "", .check = dv__form_url, .env = "LLAMA_SERVER_URL", .flag = "model-url", .value = "URL",
@@ -141,10 +97,10 @@ static const dv_conf_option rows[] = {
      .help = "Address for clients of OpenAI, Anthropic and llama-server: HOST:PORT, [IPV6]:PORT, unix:PATH or off. Every listener serves every API"},
     {.name = "listen.app", TOP(listen[DV_CONF_API_APP]), .type = DV_CONF_ADDRESS, .def = "127.0.0.1:3001", .flag = "listen-app", .value = "ADDR",
      .help = "Address for the app API"},
-    {.name = "listen.websocket", TOP(listen[DV_CONF_API_WEBSOCKET]), .type = DV_CONF_ADDRESS, .def = "127.0.0.1:8080", .flag = "listen-websocket", .value = "ADDR",
-     .help = "Address for WebSocket clients"},
-    {.name = "listen.chroma", TOP(listen[DV_CONF_API_CHROMA]), .type = DV_CONF_ADDRESS, .def = "127.0.0.1:8000", .flag = "listen-chroma", .value = "ADDR",
-     .help = "Address for clients of Chroma"},
+    {.name = "listen.websocket", TOP(listen[DV_CONF_API_WEBSOCKET]), .type = DV_CONF_ADDRESS, .def = "off", .flag = "listen-websocket", .value = "ADDR",
+     .help = "Address for WebSocket clients; theirs is 127.0.0.1:8080"},
+    {.name = "listen.chroma", TOP(listen[DV_CONF_API_CHROMA]), .type = DV_CONF_ADDRESS, .def = "off", .flag = "listen-chroma", .value = "ADDR",
+     .help = "Address for clients of Chroma; theirs is 127.0.0.1:8000"},
     {.name = "listen.ollama", TOP(listen[DV_CONF_API_OLLAMA]), .type = DV_CONF_ADDRESS, .def = "off", .flag = "listen-ollama", .value = "ADDR",
      .help = "Address for clients of Ollama; theirs is 127.0.0.1:11434"},
 
@@ -154,8 +110,8 @@ static const dv_conf_option rows[] = {
      .help = "Its private key in PEM"},
     {.name = "tls.min_version", TOP(tls.min_version), ENUM("1.2|1.3"), .def = "1.2", .reload = true, .help = "Oldest version of TLS that clients may speak"},
 
-    {.name = "security.loopback_keyless", TOP(security.loopback_keyless), .type = DV_CONF_BOOL, .def = "true", .reload = true,
-     .help = "Requests from this machine need no key"},
+    {.name = "security.loopback_keyless", TOP(security.loopback_keyless), ENUM("auto|yes|no"), .def = "auto", .flag = "loopback-keyless", .value = "WHEN", .reload = true,
+     .help = "Requests from this machine need no key; auto: unless other machines can reach a listener or a proxy is trusted"},
     {.name = "security.allowed_hosts", TOP(security.allowed_hosts), LIST(',', dv__form_host), .flag = "allow-host", .value = "NAME", .reload = true,
      .help = "Names that clients may reach this server by, besides localhost and addresses it listens on"},
     {.name = "security.allowed_origins", TOP(security.allowed_origins), LIST(',', dv__form_origin), .flag = "allow-origin", .value = "ORIGIN", .reload = true,
@@ -185,6 +141,8 @@ static const dv_conf_option rows[] = {
      .help = "Tokens of an identity in a minute, of prompts and answers together"},
     {.name = "limits.concurrency", TOP(limits.concurrency), INT(0, 65536), WORD("off", 0), .def = "32", .reload = true,
      .help = "Requests of an identity that run or wait at one time"},
+    {.name = "limits.total_concurrency", TOP(limits.total_concurrency), INT(0, 65536), WORD("off", 0), .def = "1024", .reload = true,
+     .help = "Requests of all identities that run or wait at one time"},
     {.name = "limits.queue", TOP(limits.queue), INT(0, 65536), .def = "256", .reload = true,
      .help = "Requests that may wait for a model; further ones are told to come again"},
     {.name = "limits.queue_time", TOP(limits.queue_ms), TIME(SECONDS(1), DAYS(1)), .def = "5m", .reload = true,
@@ -240,11 +198,12 @@ static const dv_conf_option rows[] = {
     {.name = "supervision.stop_time", TOP(supervision.stop_ms), TIME(0, MINUTES(60)), .def = "10s", .reload = true, .help = "How long an engine that is unloaded may take to end by itself"},
 
     {.name = "audit.enabled", TOP(audit.enabled), .type = DV_CONF_BOOL, .def = "true", .env = "SECURITY_AUDIT_ENABLED", .flag = "audit", .reload = true,
-     .help = "Record who did what, when, with which outcome, in the database and in audit.jsonl"},
+     .help = "Record who did what, when, with which outcome, in the database and in audit.file"},
     {.name = "audit.prompts", TOP(audit.prompts), .type = DV_CONF_BOOL, .def = "false", .reload = true, .help = "With the text of prompts"},
+    {.name = "audit.file", TOP(audit.file), .type = DV_CONF_PATH, .def = "", .def_shown = "data_dir/audit.jsonl", .help = "The log in JSON lines"},
     {.name = "audit.keep", TOP(audit.keep_ms), TIME(DAYS(1), DV_CONF_FOREVER), WORD("forever", DV_CONF_FOREVER), .def = "90d", .reload = true,
      .help = "How long records stay in the database"},
-    {.name = "audit.file_size", TOP(audit.file_bytes), SIZE(KIB(64), TIB(1)), .def = "64MiB", .reload = true, .help = "Size at which audit.jsonl is set aside and a new one begun"},
+    {.name = "audit.file_size", TOP(audit.file_bytes), SIZE(KIB(64), TIB(1)), .def = "64MiB", .reload = true, .help = "Size at which audit.file is set aside and a new one begun"},
 
     {.name = "log.level", TOP(log.level), ENUM("error|warn|info|debug"), .def = "info", .flag = "log-level", .value = "LEVEL", .reload = true,
      .help = "What is logged; info: a line for each request"},
@@ -261,6 +220,13 @@ static const dv_conf_option rows[] = {
     {.name = "listeners.*.tls_cert", LISTENER(tls_cert), .type = DV_CONF_PATH, .def = "", .def_shown = "tls.cert", .reload = true, .help = "Certificate chain in PEM"},
     {.name = "listeners.*.tls_key", LISTENER(tls_key), .type = DV_CONF_PATH, .def = "", .def_shown = "tls.key", .reload = true, .help = "Its private key in PEM"},
 
+    {.name = "profiles.*.name", PROFILE(name), .type = DV_CONF_STRING, .def = "", .def_shown = "none: it must be given", .check = dv__form_profile, .reload = true,
+     .help = "What models and requests call it; that of one that is there already changes that one"},
+    {.name = "profiles.*.what", PROFILE(what), .type = DV_CONF_STRING, .def = "", .reload = true, .help = "What it is for, a sentence"},
+    {.name = "profiles.*.base", PROFILE(base), .type = DV_CONF_STRING, .def = "", .def_shown = "the one of its name, else balanced", .check = dv__form_profile, .reload = true,
+     .help = "Profile that it takes from what is not given here; if it is none of drover's own it must come before"},
+    ROWS_TUNED("profiles.*.", IN_PROFILE, NONE, "its base's"),
+
     {.name = "models.*.name", MODEL(name), .type = DV_CONF_STRING, .def = "", .def_shown = "the file's name without .gguf", .check = dv__form_name, .reload = true,
      .help = "What requests call it"},
     {.name = "models.*.aliases", MODEL(aliases), LIST(',', dv__form_name), .reload = true, .help = "Further names"},
@@ -272,6 +238,8 @@ static const dv_conf_option rows[] = {
     ROWS_RUN("models.*.", IN_MODEL, NONE),
     {.name = "models.*.pin", MODEL(pin), .type = DV_CONF_BOOL, .def = "false", .reload = true, .help = "Once loaded it stays loaded"},
     {.name = "models.*.preload", MODEL(preload), .type = DV_CONF_BOOL, .def = "false", .reload = true, .help = "Load it at the start, not at the first request"},
+    {.name = "models.*.upstream_program", MODEL(upstream_program), .type = DV_CONF_STRING, .def = "", .def_shown = "upstream.program", .reload = true,
+     .help = "llama-server to start for it"},
     {.name = "models.*.upstream_flags", MODEL(upstream_flags), LIST(' ', dv__form_flag), .reload = true, .help = "For its llama-server, after upstream.flags"},
     {.name = "models.*.key_env", MODEL(key_env), .type = DV_CONF_STRING, .def = "", .check = dv__form_env, .reload = true, .help = "Variable with the key that its url wants"},
     {.name = "models.*.key_file", MODEL(key_file), .type = DV_CONF_PATH, .def = "", .reload = true, .help = "File with that key"},

@@ -7,13 +7,17 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 
-enum { DV_CONF_ENV_LEN = 128 };
+enum {
+    DV_CONF_ENV_LEN = 128,
+    DV_CONF_OPTIONS_MAX = 256, /**< rows of the table at most */
+};
 
 typedef enum dv_conf_type {
     DV_CONF_BOOL,     /**< bool */
     DV_CONF_INT,      /**< int64_t in [min, max] */
     DV_CONF_SIZE,     /**< int64_t bytes in [min, max]: "512MiB"; B, KiB, MiB, GiB, TiB; a bare number counts bytes */
     DV_CONF_DURATION, /**< int64_t milliseconds in [min, max]: "30s"; ms, s, m, h, d */
+    DV_CONF_NUM,      /**< double in [min, max], or (min, max] with open_min; finite */
     DV_CONF_STRING,   /**< const char *; NULL for "" */
     DV_CONF_PATH, /**< the same; ~/ is the home folder, relative ones are relative to drover.yaml, or the working folder */
     DV_CONF_ENUM,    /**< int: index among words */
@@ -26,6 +30,7 @@ typedef enum dv_conf_type {
 typedef enum dv_conf_scope {
     DV_CONF_TOP,      /**< dv_conf */
     DV_CONF_LISTENER, /**< dv_conf_listener: "listeners.*.address" */
+    DV_CONF_PROFILE,  /**< dv_conf_profile: "profiles.*.context" */
     DV_CONF_MODEL,    /**< dv_conf_model: "models.*.path" */
     DV_CONF_SCOPE_N
 } dv_conf_scope;
@@ -36,6 +41,7 @@ typedef struct dv_conf_option {
     dv_conf_scope scope;
     size_t offset; /**< in the scope's struct */
     int64_t min, max;
+    bool open_min;     /**< of a DV_CONF_NUM: min itself is out of range */
     const char *words; /**< of an enum: "a|b|c"; of numbers: a word that stands for word_value, "off" */
     int64_t word_value;
     char sep;              /**< of a list */
@@ -49,7 +55,7 @@ typedef struct dv_conf_option {
     bool secret; /**< never shown */
     bool reload; /**< SIGHUP changes it */
     bool
-        inherit; /**< models.* only: what is not given is that of defaults.*; of defaults.*: the profile's, if that has one */
+        inherit; /**< what is not given is, for models.*, that of defaults.*; for both then the profile's, if it has one; for profiles.*, the base's */
     const char *(*check)(
         const char *text); /**< of a string or an element: NULL, or what is wrong with it ("is no host name") */
 } dv_conf_option;

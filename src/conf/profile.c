@@ -1,65 +1,165 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/profile.h"
 
+#include "base/word.h"
+
+#include <stdio.h>
 #include <string.h>
 
 /* The engine's usual chain of samplers. */
-#define SAMPLING(t, k)                                                                                     \
-    {                                                                                                      \
-        .temperature = t, .top_k = k, .top_p = 0.95f, .min_p = 0.05f, .typical_p = 1, .repeat_penalty = 1, \
-        .penalty_last_n = 64                                                                               \
-    }
+#define SAMPLING(t, k) \
+    .temperature = t, .top_k = k, .top_p = 0.95, .min_p = 0.05, .typical_p = 1, .repeat_penalty = 1, .repeat_last_n = 64
 
-static const dv_profile profiles[DV_PROFILE_N] = {
-    [DV_PROFILE_FAST] = {.name = "fast",
-                         .what = "Short questions of one or two people, answered as soon as possible",
-                         .context = 2048,
-                         .batch = 256,
-                         .parallel = 2,
-                         .kv_type = DV_KV_FORMAT_AUTO,
-                         .speculation = true,
-                         .sampling = SAMPLING(0.8f, 20)},
-    [DV_PROFILE_BALANCED] = {.name = "balanced",
-                             .what = "A few people or agents at once, with conversations of some pages",
-                             .context = 4096,
-                             .batch = 512,
-                             .parallel = 4,
-                             .kv_type = DV_KV_FORMAT_AUTO,
-                             .speculation = true,
-                             .sampling = SAMPLING(0.8f, 40)},
-    [DV_PROFILE_QUALITY] = {.name = "quality",
-                            .what = "Long documents and careful answers: a large context, a cooler choice of words",
-                            .context = 8192,
-                            .batch = 1024,
-                            .parallel = 2,
-                            .kv_type = DV_KV_FORMAT_AUTO,
-                            .speculation = true,
-                            .sampling = SAMPLING(0.6f, 40)},
-    [DV_PROFILE_MEMORY] = {.name = "memory",
-                           .what = "Machines with little memory: one request at a time, a small cache in 8 bits",
-                           .context = 1024,
-                           .batch = 128,
-                           .parallel = 1,
-                           .kv_type = DV_KV_FORMAT_Q8_0,
-                           .speculation = true,
-                           .sampling = SAMPLING(0.8f, 40)},
-    [DV_PROFILE_BATCH] = {.name = "batch",
-                          .what =
-                              "Many short jobs whose sum counts: the most tokens per second, the same answer each time",
-                          .context = 4096,
-                          .batch = 2048,
-                          .parallel = 8,
-                          .kv_type = DV_KV_FORMAT_AUTO,
-                          .speculation = false,
-                          .sampling = SAMPLING(0, 40)},
+static const dv_conf_profile own[DV__PROFILE_N] = {
+    [DV__PROFILE_FAST] =
+        {.name = "fast",
+         .what = "Short questions of one or two people, answered as soon as possible",
+         .run = {.context = 2048, .batch = 256, .parallel = 2, .speculation = true, SAMPLING(0.8, 20)}},
+    [DV__PROFILE_BALANCED] =
+        {.name = "balanced",
+         .what = "A few people or agents at once, with conversations of some pages",
+         .run = {.context = 4096, .batch = 512, .parallel = 4, .speculation = true, SAMPLING(0.8, 40)}},
+    [DV__PROFILE_QUALITY] =
+        {.name = "quality",
+         .what = "Long documents and careful answers: a large context, a cooler choice of words",
+         .run = {.context = 8192, .batch = 1024, .parallel = 2, .speculation = true, SAMPLING(0.6, 40)}},
+    [DV__PROFILE_MEMORY] = {.name = "memory",
+                            .what = "Machines with little memory: one request at a time, a small cache in 8 bits",
+                            .run = {.context = 1024,
+                                    .batch = 128,
+                                    .parallel = 1,
+                                    .kv_type = DV_KV_FORMAT_Q8_0,
+                                    .speculation = true,
+                                    SAMPLING(0.8, 40)}},
+    [DV__PROFILE_BATCH] =
+        {.name = "batch",
+         .what = "Many short jobs whose sum counts: the most tokens per second, the same answer each time",
+         .run = {.context = 4096, .batch = 2048, .parallel = 8, .speculation = false, SAMPLING(0, 40)}},
 };
 
-const dv_profile *dv_profile_at(int i) { return &profiles[i]; }
+const dv_conf_profile *dv__profile_own(int i) { return &own[i]; }
 
-int dv_profile_find(const char *name)
+const dv_conf_profile *dv_conf_find_profile(const dv_conf *conf, const char *name)
 {
-    for (int i = 0; i < DV_PROFILE_N; i++)
-        if (strcmp(profiles[i].name, name) == 0)
-            return i;
-    return -1;
+    for (size_t i = 0; i < conf->n_profiles; i++)
+        if (strcmp(conf->profiles[i].name, name) == 0)
+            return &conf->profiles[i];
+    return NULL;
+}
+
+dv_sampling dv_conf_sampling(const dv_conf_run *run)
+{
+    return (dv_sampling){
+        .temperature = (float)run->temperature,
+        .top_k = (uint32_t)run->top_k,
+        .top_p = (float)run->top_p,
+        .min_p = (float)run->min_p,
+        .typical_p = (float)run->typical_p,
+        .repeat_penalty = (float)run->repeat_penalty,
+        .presence_penalty = (float)run->presence_penalty,
+        .frequency_penalty = (float)run->frequency_penalty,
+        .penalty_last_n = (uint32_t)run->repeat_last_n,
+    };
+}
+
+int dv__conf_named_profile(dv__load *l, dv__slot slot, const char *name, const dv_conf_source *s,
+                           const dv_conf_profile **out)
+{
+    const dv_conf *c = &l->conf->pub;
+    const char *names[DV__PROFILE_N + DV_CONF_PROFILES_MAX];
+    size_t n = 0;
+    *out = dv_conf_find_profile(c, name != NULL ? name : "");
+    if (*out != NULL)
+        return 0;
+    while (n < c->n_profiles && n < DV_ARRAY_LEN(names)) {
+        names[n] = c->profiles[n].name;
+        n++;
+    }
+    const char *near = name != NULL ? dv_word_nearest(name, names, n) : NULL;
+    if (near != NULL)
+        return dv__conf_fail_option(l, slot, s, "has '%s', which is no profile, did you mean '%s'?", name, near);
+    return dv__conf_fail_option(l, slot, s, "has '%s', which is no profile; `drover profiles` lists them",
+                                name != NULL ? name : "");
+}
+
+/* ---- the list ---- */
+
+static const dv_conf_option *row_of(const char *leaf)
+{
+    char name[64];
+    snprintf(name, sizeof name, "profiles.*.%s", leaf);
+    return dv_conf_option_find(name);
+}
+
+int dv__conf_from_profile(dv__load *l, const dv_conf_option *o, void *object, const dv_conf_profile *profile)
+{
+    const dv_conf_option *row = row_of(strrchr(o->name, '.') + 1);
+    if (row == NULL || !row->inherit)
+        return 0;
+    int rc = dv__conf_copy(l, o, object, row, profile);
+    *dv__conf_source(o, object) = (dv_conf_source){.from = DV_CONF_FROM_PROFILE, .name = profile->name};
+    return rc;
+}
+
+static int add_own(dv__load *l, int i)
+{
+    size_t n;
+    dv_conf *c = &l->conf->pub;
+    dv_conf_profile *p = &c->profiles[c->n_profiles++];
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_PROFILE, &n);
+    dv_conf_source *src = dv_arena_calloc(&l->conf->arena, n, sizeof *src);
+    if (src == NULL)
+        return DV_ENOMEM;
+    *p = own[i];
+    p->src = src;
+    p->own = true;
+    for (size_t k = 0; k < n; k++)
+        if (o[k].inherit)
+            src[k] = (dv_conf_source){.from = DV_CONF_FROM_PROFILE, .name = p->name};
+    return 0;
+}
+
+/* Element k of the list, checked and with everything from its base, takes its place. */
+static int add_listed(dv__load *l, dv_conf_profile *p, size_t k)
+{
+    dv_conf *c = &l->conf->pub;
+    size_t n;
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_PROFILE, &n), *base_row = row_of("base");
+    const dv__slot name = {row_of("name"), k};
+    const dv_conf_profile *base;
+    if (p->name == NULL)
+        return dv__conf_fail_option(l, name, &p->where, "must be given");
+    dv_conf_profile *have = (dv_conf_profile *)(uintptr_t)dv_conf_find_profile(c, p->name);
+    if (have != NULL && have->listed)
+        return dv__conf_fail_option(l, name, dv_conf_source_of(name.o, p), "is '%s' for the second time", p->name);
+    const char *from = p->base != NULL ? p->base : have != NULL ? have->name : own[DV__PROFILE_BALANCED].name;
+    int rc = dv__conf_named_profile(l, (dv__slot){base_row, k}, from, dv_conf_source_of(base_row, p), &base);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (o[i].inherit && !dv__conf_given(&o[i], p))
+            rc = dv__conf_from_profile(l, &o[i], p, base);
+    if (rc != 0)
+        return rc;
+    p->listed = true;
+    p->own = have != NULL;
+    if (have != NULL && p->what == NULL)
+        p->what = have->what;
+    *(have != NULL ? have : &c->profiles[c->n_profiles++]) = *p;
+    return 0;
+}
+
+int dv__conf_resolve_profiles(dv__load *l)
+{
+    dv_conf *c = &l->conf->pub;
+    dv_conf_profile *listed = c->profiles;
+    size_t n = c->n_profiles;
+    int rc = 0;
+    c->n_profiles = 0;
+    c->profiles = dv_arena_calloc(&l->conf->arena, DV__PROFILE_N + n, sizeof *c->profiles);
+    if (c->profiles == NULL)
+        return DV_ENOMEM;
+    for (int i = 0; i < DV__PROFILE_N && rc == 0; i++)
+        rc = add_own(l, i);
+    for (size_t k = 0; k < n && rc == 0; k++)
+        rc = add_listed(l, &listed[k], k);
+    return rc;
 }

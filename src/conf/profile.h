@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* Profiles: named sets of how a model runs, for people who do not want to think about each number. */
+/* Profiles: named sets of how a model runs, for people who do not want to think about each number. drover's own, before the configuration
+ * changes them or adds others. */
 #ifndef DV_CONF_PROFILE_H
 #define DV_CONF_PROFILE_H
 
-#include "drover/engine.h"
+#include "conf/load.h"
 
-typedef struct dv_profile {
-    const char *name;
-    const char *what; /**< what it is for, a sentence */
-    uint32_t context; /**< tokens, shared by all sequences of an engine */
-    uint32_t batch;   /**< tokens of a step */
-    uint32_t threads; /**< 0: one per usable core */
-    uint32_t parallel;
-    dv_kv_format kv_type;
-    bool speculation;
-    dv_sampling sampling; /**< defaults of requests; its seed means nothing */
-} dv_profile;
+enum {
+    DV__PROFILE_FAST,
+    DV__PROFILE_BALANCED,
+    DV__PROFILE_QUALITY,
+    DV__PROFILE_MEMORY,
+    DV__PROFILE_BATCH,
+    DV__PROFILE_N
+};
 
-#define DV_PROFILE_NAMES "fast|balanced|quality|memory|batch"
-enum { DV_PROFILE_FAST, DV_PROFILE_BALANCED, DV_PROFILE_QUALITY, DV_PROFILE_MEMORY, DV_PROFILE_BATCH, DV_PROFILE_N };
+/** i < DV__PROFILE_N: name, what and run of one of drover's own. Static. */
+const dv_conf_profile *dv__profile_own(int i);
 
-/** i < DV_PROFILE_N. Static. */
-const dv_profile *dv_profile_at(int i);
-/** Index of a name, or -1. */
-int dv_profile_find(const char *name);
+/** The list of the configuration becomes all profiles with everything filled in. Errors: DV_EINVAL, DV_ENOMEM. */
+int dv__conf_resolve_profiles(dv__load *l);
+
+/**
+ * An option that was not given, of `defaults` or a model in object, becomes that of the profile, if profiles have it.
+ * profile: not NULL.
+ */
+int dv__conf_from_profile(dv__load *l, const dv_conf_option *o, void *object, const dv_conf_profile *profile);
+
+/** The profile that option o with this source names. Errors: DV_EINVAL. */
+int dv__conf_named_profile(dv__load *l, dv__slot slot, const char *name, const dv_conf_source *s,
+                           const dv_conf_profile **out);
 
 #endif

@@ -131,14 +131,6 @@ int dv__conf_keep_old(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
 
 /* ---- what is reloaded ---- */
 
-static const dv_conf_model *find(const dv_conf *c, const char *name)
-{
-    for (size_t i = 0; i < c->n_models; i++)
-        if (strcmp(c->models[i].name, name) == 0)
-            return &c->models[i];
-    return NULL;
-}
-
 static int compare_objects(dv__load *l, dv_conf_changes *changes, dv_conf_scope scope, const char *name,
                            const void *old, const void *new)
 {
@@ -157,35 +149,66 @@ static int compare_objects(dv__load *l, dv_conf_changes *changes, dv_conf_scope 
     return 0;
 }
 
-/* A model that came or went: its place stands for it. */
-static int add_model(dv__load *l, dv_conf_changes *changes, const dv_conf_model *old, const dv_conf_model *new)
+/* Elements are the same ones by name. What stands for one in the list: a model's place, a profile's purpose. */
+static const char *name_of(dv_conf_scope scope, const void *object)
 {
-    const dv_conf_model *m = old != NULL ? old : new;
+    return scope == DV_CONF_MODEL ? ((const dv_conf_model *)object)->name : ((const dv_conf_profile *)object)->name;
+}
+
+static const char *summary_of(dv_conf_scope scope, const void *object)
+{
+    const dv_conf_model *m = object;
+    if (scope == DV_CONF_MODEL)
+        return m->path != NULL ? m->path : m->url;
+    const dv_conf_profile *p = object;
+    return p->what != NULL ? p->what : p->name;
+}
+
+static const void *find(const dv_conf *c, dv_conf_scope scope, const char *name)
+{
+    size_t n = scope == DV_CONF_MODEL ? c->n_models : c->n_profiles;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name_of(scope, dv__conf_at(c, scope, i)), name) == 0)
+            return dv__conf_at(c, scope, i);
+    return NULL;
+}
+
+/* One that came or went: old or new is NULL. */
+static int add_element(dv__load *l, dv_conf_changes *changes, dv_conf_scope scope, const char *name, const void *old,
+                       const void *new)
+{
     dv_conf_change c = {0};
     dv_buf b;
     dv_buf_init(&b, 0);
-    dv_buf_printf(&b, "models.%s", m->name);
+    dv_buf_adds(&b, name);
     int rc = keep_text(l, &b, &c.name);
     if (rc == 0) {
-        dv_buf_adds(&b, m->path != NULL ? m->path : m->url);
+        dv_buf_adds(&b, summary_of(scope, old != NULL ? old : new));
         rc = keep_text(l, &b, old != NULL ? &c.from : &c.to);
     }
     return rc == 0 ? add(l, changes, &c) : rc;
 }
 
-static int compare_models(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
+static int compare_lists(dv__load *l, const dv_conf *old, dv_conf_scope scope, const char *list,
+                         dv_conf_changes *changes)
 {
     const dv_conf *c = &l->conf->pub;
+    size_t n_old = scope == DV_CONF_MODEL ? old->n_models : old->n_profiles;
+    size_t n_new = scope == DV_CONF_MODEL ? c->n_models : c->n_profiles;
     char name[160];
     int rc = 0;
-    for (size_t i = 0; i < old->n_models && rc == 0; i++) {
-        const dv_conf_model *was = &old->models[i], *is = find(c, was->name);
-        snprintf(name, sizeof name, "models.%s", was->name);
-        rc = is == NULL ? add_model(l, changes, was, NULL) : compare_objects(l, changes, DV_CONF_MODEL, name, was, is);
+    for (size_t i = 0; i < n_old && rc == 0; i++) {
+        const void *was = dv__conf_at(old, scope, i), *is = find(c, scope, name_of(scope, was));
+        snprintf(name, sizeof name, "%s.%s", list, name_of(scope, was));
+        rc = is == NULL ? add_element(l, changes, scope, name, was, NULL)
+                        : compare_objects(l, changes, scope, name, was, is);
     }
-    for (size_t i = 0; i < c->n_models && rc == 0; i++)
-        if (find(old, c->models[i].name) == NULL)
-            rc = add_model(l, changes, NULL, &c->models[i]);
+    for (size_t i = 0; i < n_new && rc == 0; i++) {
+        const void *is = dv__conf_at(c, scope, i);
+        snprintf(name, sizeof name, "%s.%s", list, name_of(scope, is));
+        if (find(old, scope, name_of(scope, is)) == NULL)
+            rc = add_element(l, changes, scope, name, NULL, is);
+    }
     return rc;
 }
 
@@ -199,7 +222,9 @@ int dv__conf_compare(dv__load *l, const dv_conf *old, dv_conf_changes *changes)
         if (!c->listeners[i].shorthand && !c->listeners[i].tls_shared)
             rc = compare_objects(l, changes, DV_CONF_LISTENER, name, &old->listeners[i], &c->listeners[i]);
     }
-    return rc == 0 ? compare_models(l, old, changes) : rc;
+    if (rc == 0)
+        rc = compare_lists(l, old, DV_CONF_PROFILE, "profiles", changes);
+    return rc == 0 ? compare_lists(l, old, DV_CONF_MODEL, "models", changes) : rc;
 }
 
 int dv_conf_reload(dv_conf **out, const dv_conf *old, const dv_conf_input *in, dv_conf_changes *changes, dv_err *err)

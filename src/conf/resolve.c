@@ -97,48 +97,59 @@ static int default_data_dir(dv__load *l)
     return join(l, home != NULL ? home : "/", ".local/share/drover", &c->data_dir);
 }
 
-/* A profile's value for the option called leaf; false if profiles have none. */
-static bool profile_value(int index, const char *leaf, void *field)
+/* systemd makes both folders and names them in variables, which the table has. */
+static int default_run_dir(dv__load *l)
 {
-    const dv_profile *p = dv_profile_at(index);
-    const struct {
-        const char *leaf;
-        uint32_t v;
-    } numbers[] = {{"context", p->context}, {"batch", p->batch}, {"threads", p->threads}, {"parallel", p->parallel}};
-    for (size_t i = 0; i < DV_ARRAY_LEN(numbers); i++)
-        if (strcmp(leaf, numbers[i].leaf) == 0) {
-            *(int64_t *)field = numbers[i].v;
-            return true;
-        }
-    if (strcmp(leaf, "kv_type") == 0)
-        *(int *)field = p->kv_type;
-    else if (strcmp(leaf, "speculation") == 0)
-        *(bool *)field = p->speculation;
-    else
-        return false;
-    return true;
+    dv_conf *c = &l->conf->pub;
+    const char *xdg = dv_conf_env(l->in->env, "XDG_RUNTIME_DIR");
+    if (geteuid() == 0) {
+        c->run_dir = "/run/drover";
+        return 0;
+    }
+    if (xdg != NULL && xdg[0] == '/')
+        return join(l, xdg, "drover", &c->run_dir);
+    return join(l, c->data_dir, "run", &c->run_dir);
 }
 
-static void from_profile(const dv_conf_option *o, void *object, int profile)
+static int default_paths(dv__load *l)
 {
-    if (profile_value(profile, strrchr(o->name, '.') + 1, (char *)object + o->offset))
-        *dv__conf_source(o, object) =
-            (dv_conf_source){.from = DV_CONF_FROM_PROFILE, .name = dv_profile_at(profile)->name};
+    dv_conf *c = &l->conf->pub;
+    int rc = c->data_dir == NULL ? default_data_dir(l) : 0;
+    if (rc == 0 && c->models_dir == NULL)
+        rc = join(l, c->data_dir, "models", &c->models_dir);
+    if (rc == 0 && c->run_dir == NULL)
+        rc = default_run_dir(l);
+    if (rc == 0 && c->audit.file == NULL)
+        rc = join(l, c->data_dir, "audit.jsonl", &c->audit.file);
+    return rc;
+}
+
+/* `defaults`: what is not given is its profile's. */
+static int resolve_defaults(dv__load *l)
+{
+    dv_conf *c = &l->conf->pub;
+    const dv_conf_option *named = dv_conf_option_find("defaults.profile");
+    const dv_conf_profile *profile;
+    size_t n;
+    const dv_conf_option *o = dv_conf_options_of(DV_CONF_TOP, &n);
+    int rc =
+        dv__conf_named_profile(l, (dv__slot){named, 0}, c->defaults.profile, dv_conf_source_of(named, c), &profile);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (o[i].inherit && !dv__conf_given(&o[i], c))
+            rc = dv__conf_from_profile(l, &o[i], c, profile);
+    return rc;
 }
 
 int dv__conf_resolve_top(dv__load *l)
 {
-    dv_conf *c = &l->conf->pub;
-    size_t n;
-    const dv_conf_option *o = dv_conf_options_of(DV_CONF_TOP, &n);
+    const dv_conf *c = &l->conf->pub;
     int rc = resolve_paths(l, DV_CONF_TOP, 0);
-    if (rc == 0 && c->data_dir == NULL)
-        rc = default_data_dir(l);
-    if (rc == 0 && c->models_dir == NULL)
-        rc = join(l, c->data_dir, "models", &c->models_dir);
-    for (size_t i = 0; i < n; i++)
-        if (o[i].inherit && !dv__conf_given(&o[i], c))
-            from_profile(&o[i], c, c->defaults.profile);
+    if (rc == 0)
+        rc = default_paths(l);
+    if (rc == 0)
+        rc = dv__conf_resolve_profiles(l);
+    if (rc == 0)
+        rc = resolve_defaults(l);
     for (size_t i = 0; i < c->n_listeners && rc == 0; i++)
         rc = resolve_paths(l, DV_CONF_LISTENER, i);
     return rc;
@@ -184,25 +195,29 @@ static void finish_listener(const dv_conf *c, dv_conf_listener *p)
 /* ---- models ---- */
 
 /* What a model does not say: what `defaults` says, else its profile, else the default. */
-static int inherit(dv__load *l, dv_conf_model *m)
+static int inherit(dv__load *l, dv_conf_model *m, size_t index)
 {
     const dv_conf *c = &l->conf->pub;
+    const dv_conf_profile *profile = NULL;
     size_t n;
     const dv_conf_option *o = dv_conf_options_of(DV_CONF_MODEL, &n), *end = o + n;
-    for (; o < end; o++) {
+    const dv_conf_option *named = dv_conf_option_find("models.*.profile");
+    int rc = 0;
+    for (; o < end && rc == 0; o++) {
         char name[64];
-        if (!o->inherit || dv__conf_given(o, m))
+        if (!o->inherit)
             continue;
         snprintf(name, sizeof name, "defaults.%s", strrchr(o->name, '.') + 1);
         const dv_conf_option *d = dv_conf_option_find(name);
-        int rc = dv__conf_given(d, c) ? dv__conf_copy(l, o, m, d, c) : 0;
-        if (rc != 0)
-            return rc;
+        if (!dv__conf_given(o, m) && dv__conf_given(d, c))
+            rc = dv__conf_copy(l, o, m, d, c);
+        else if (!dv__conf_given(o, m) && profile != NULL)
+            rc = dv__conf_from_profile(l, o, m, profile);
         /* The profile itself is the first of these rows, so that it is known for the others. */
-        if (!dv__conf_given(d, c))
-            from_profile(o, m, m->run.profile);
+        if (rc == 0 && o == named)
+            rc = dv__conf_named_profile(l, (dv__slot){o, index}, m->run.profile, dv_conf_source_of(o, m), &profile);
     }
-    return 0;
+    return rc;
 }
 
 /* "models/Llama-3.2-3B.gguf": "Llama-3.2-3B"; of a split file, without "-00001-of-00003". */
@@ -244,11 +259,15 @@ static int finish_model(dv__load *l, size_t index)
     if (rc == 0)
         rc = trim_url(l, &m->url);
     if (rc == 0)
-        rc = inherit(l, m);
+        rc = inherit(l, m, index);
     if (rc == 0 && m->name == NULL && m->path != NULL)
         rc = name_of_file(l, m->path, &m->name);
     if (m->url != NULL && m->backend == DV_CONF_BACKEND_AUTO)
         m->backend = DV_CONF_BACKEND_REMOTE;
+    bool upstream = m->backend == DV_CONF_BACKEND_UPSTREAM || m->backend == DV_CONF_BACKEND_AUTO;
+    if (rc == 0 && upstream && m->upstream_program == NULL)
+        rc = dv__conf_copy(l, dv_conf_option_find("models.*.upstream_program"), m,
+                           dv_conf_option_find("upstream.program"), &l->conf->pub);
     return rc;
 }
 

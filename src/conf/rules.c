@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RUN_DIR_MAX = 82 };
+
 static dv__slot slot_of(const char *name, size_t index) { return (dv__slot){dv_conf_option_find(name), index}; }
 
 static const dv_conf_source *source_of(const char *name, const void *object)
@@ -162,6 +164,8 @@ static int check_kind(dv__load *l, const dv_conf_model *m, size_t index)
         return fail_model(l, m, index, "models.*.key_file", "and key_env are both given");
     if (m->url != NULL && m->chat_template != NULL)
         return fail_model(l, m, index, "models.*.chat_template", "is for models with a path");
+    if (!upstream && m->upstream_program != NULL)
+        return fail_model(l, m, index, "models.*.upstream_program", "is for models whose backend is upstream or auto");
     if (!upstream && m->upstream_flags.n > 0)
         return fail_model(l, m, index, "models.*.upstream_flags", "is for models whose backend is upstream or auto");
     return 0;
@@ -223,17 +227,37 @@ static int check_models(dv__load *l)
     return rc == 0 ? check_names(l) : rc;
 }
 
+/* ---- paths ---- */
+
+static int check_program(dv__load *l, dv__slot slot, const char *program, const void *object)
+{
+    const dv_conf_source *s = dv_conf_source_of(slot.o, object);
+    if (program == NULL)
+        return dv__conf_fail_option(l, slot, s, "must not be empty");
+    if (program[0] != '/' && strchr(program, '/') != NULL)
+        return dv__conf_fail_option(l, slot, s, "must be an absolute path, or a name without a slash");
+    return 0;
+}
+
 static int check_programs(dv__load *l)
 {
     const dv_conf *c = &l->conf->pub;
-    const char *program = c->upstream.program;
-    const dv_conf_source *s = source_of("upstream.program", c);
-    if (program == NULL)
-        return dv__conf_fail_option(l, slot_of("upstream.program", 0), s, "must not be empty");
-    if (program[0] != '/' && strchr(program, '/') != NULL)
-        return dv__conf_fail_option(l, slot_of("upstream.program", 0), s,
-                                    "must be an absolute path, or a name without a slash");
-    return 0;
+    int rc = check_program(l, slot_of("upstream.program", 0), c->upstream.program, c);
+    for (size_t i = 0; i < c->n_models && rc == 0; i++)
+        if (c->models[i].upstream_program != NULL)
+            rc =
+                check_program(l, slot_of("models.*.upstream_program", i), c->models[i].upstream_program, &c->models[i]);
+    return rc;
+}
+
+/* Engines' sockets are in it: sun_path has 108 bytes. */
+static int check_run_dir(dv__load *l)
+{
+    const dv_conf *c = &l->conf->pub;
+    if (strlen(c->run_dir) <= RUN_DIR_MAX)
+        return 0;
+    return dv__conf_fail_option(l, slot_of("run_dir", 0), source_of("run_dir", c),
+                                "must be a path of up to %d bytes: sockets are in it", RUN_DIR_MAX);
 }
 
 int dv__conf_check_rules(dv__load *l)
@@ -243,5 +267,7 @@ int dv__conf_check_rules(dv__load *l)
         rc = check_listeners(l);
     if (rc == 0)
         rc = check_models(l);
-    return rc == 0 ? check_programs(l) : rc;
+    if (rc == 0)
+        rc = check_programs(l);
+    return rc == 0 ? check_run_dir(l) : rc;
 }

@@ -31,6 +31,7 @@ int dv_conf_value_text(dv_buf *b, const dv_conf_option *o, const void *object)
     case DV_CONF_INT:
     case DV_CONF_SIZE:
     case DV_CONF_DURATION: dv__conf_number_text(b, o, *(const int64_t *)field); break;
+    case DV_CONF_NUM: return dv_buf_printf(b, "%.15g", *(const double *)field);
     case DV_CONF_STRING:
     case DV_CONF_PATH:
         text = *(const char *const *)field;

@@ -160,6 +160,19 @@ static int set_number(dv__load *l, dv__slot slot, const char *text, const dv_con
     return 0;
 }
 
+static int set_num(dv__load *l, dv__slot slot, const char *text, const dv_conf_source *s, double *out)
+{
+    const dv_conf_option *o = slot.o;
+    char what[80];
+    double v, min = (double)o->min, max = (double)o->max;
+    if (dv_word_double(text, &v) && (o->open_min ? v > min : v >= min) && v <= max) {
+        *out = v;
+        return 0;
+    }
+    snprintf(what, sizeof what, o->open_min ? "a number above %g and up to %g" : "a number from %g to %g", min, max);
+    return must_be(l, slot, s, what, text);
+}
+
 /* ---- the other types ---- */
 
 static int set_bool(dv__load *l, dv__slot slot, const char *text, const dv_conf_source *s, bool *out)
@@ -317,6 +330,7 @@ static int set_field(dv__load *l, dv__slot slot, void *field, const char *text, 
     case DV_CONF_INT:
     case DV_CONF_SIZE:
     case DV_CONF_DURATION: return set_number(l, slot, text, s, field);
+    case DV_CONF_NUM: return set_num(l, slot, text, s, field);
     case DV_CONF_STRING:
     case DV_CONF_PATH: return set_string(l, slot, text, s, field);
     case DV_CONF_ENUM: return set_enum(l, slot, text, s, field);

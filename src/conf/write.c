@@ -120,6 +120,14 @@ int dv_conf_write_yaml(dv_buf *b, const dv_conf *c)
         listener(b, &c->listeners[i]);
         head = "";
     }
+    head = "profiles:\n";
+    for (size_t i = 0; i < c->n_profiles; i++) {
+        if (!c->profiles[i].listed)
+            continue;
+        dv_buf_adds(b, head);
+        element(b, DV_CONF_PROFILE, &c->profiles[i]);
+        head = "";
+    }
     head = "models:\n";
     for (size_t i = 0; i < c->n_models; i++) {
         if (c->models[i].shorthand)
@@ -152,6 +160,7 @@ static void json_value(dv_buf *b, const dv_conf_option *o, const void *object)
         else
             dv_buf_printf(b, "%lld", (long long)number);
         return;
+    case DV_CONF_NUM: dv_conf_value_text(b, o, object); return;
     case DV_CONF_LIST:
         dv_buf_addc(b, '[');
         for (size_t i = 0; i < list->n; i++) {
@@ -214,6 +223,12 @@ int dv_conf_write_json(dv_buf *b, const dv_conf *c)
     for (size_t i = 0; i < c->n_listeners; i++) {
         dv_buf_printf(b, "%s{\"shorthand\":%s,", i > 0 ? "," : "", c->listeners[i].shorthand ? "true" : "false");
         json_object(b, DV_CONF_LISTENER, &c->listeners[i]);
+        dv_buf_addc(b, '}');
+    }
+    dv_buf_adds(b, "],\"profiles\":[");
+    for (size_t i = 0; i < c->n_profiles; i++) {
+        dv_buf_printf(b, "%s{\"own\":%s,", i > 0 ? "," : "", c->profiles[i].own ? "true" : "false");
+        json_object(b, DV_CONF_PROFILE, &c->profiles[i]);
         dv_buf_addc(b, '}');
     }
     dv_buf_adds(b, "],\"models\":[");

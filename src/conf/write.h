@@ -7,7 +7,8 @@
 
 /** Everything that is in effect as a drover.yaml, with the source of each value behind it. */
 int dv_conf_write_yaml(dv_buf *b, const dv_conf *c);
-/** The same as a JSON object: "options", "listeners" and "models", each value with its source; shorthands' elements too. */
+/** The same as a JSON object: "options", "listeners", "profiles" and "models", each value with its source; shorthands' elements and
+ * drover's own profiles too. */
 int dv_conf_write_json(dv_buf *b, const dv_conf *c);
 /** A drover.yaml in which each option is a line that is commented out, with its default, below what it means. */
 int dv_conf_write_example(dv_buf *b);

@@ -60,7 +60,7 @@ void dv_fleet_configure(dv_fleet *f, const dv_conf *conf);
 
 typedef struct dv_use_ask {
     const char *model; /**< name, alias or file name; NULL or "": the default model */
-    int profile;       /**< for dv_profile_at; -1: the model's own */
+    int profile;       /**< index in conf->profiles; -1: the model's own */
     uint64_t identity; /**< whose share it counts for */
     bool
         job; /**< takes one of the instance's places and waits for it; else (tokenize, props) it only needs an instance that is ready */

@@ -59,6 +59,22 @@ static inline const dv_conf_option *cu_option(const char *name)
     return o;
 }
 
+/* The configuration itself, or the first of a list that the file has. */
+static inline const void *cu_first(const dv_conf *c, dv_conf_scope scope)
+{
+    switch (scope) {
+    case DV_CONF_LISTENER: return &c->listeners[0];
+    case DV_CONF_MODEL: return &c->models[0];
+    case DV_CONF_PROFILE:
+        for (size_t i = 0; i < c->n_profiles; i++)
+            if (c->profiles[i].listed)
+                return &c->profiles[i];
+        fail_msg("no profile is listed");
+        return NULL;
+    default: return c;
+    }
+}
+
 /* "VALUE (SOURCE)" of an option in object. */
 static inline const char *cu_shown(const char *name, const void *object)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Where values come from: each option by each of its sources, precedence, defaults, profiles, paths, shorthands. */
-#include "conf/profile.h"
 #include "conf_util.h"
 
 #include <stdlib.h>
@@ -58,7 +57,13 @@ static void samples(const dv_conf_option *o, const char *out[2])
         {"models.*.aliases", "alias", "x:1b,y"},
         {"models.*.url", "http://localhost:9001/v1", "http://127.0.0.1:9002"},
         {"models.*.backend", "native", "upstream"},
+        {"models.*.upstream_program", "/opt/llama-server", "llama"},
         {"models.*.upstream_flags", "--a", "--b 1"},
+        {"models.*.profile", "fast", "quality"},
+        {"defaults.profile", "fast", "quality"},
+        {"profiles.*.name", "mine", "fast"},
+        {"profiles.*.what", "A: 1", "two, three"},
+        {"profiles.*.base", "fast", "quality"},
         {"models.*.key_env", "A_KEY", "B_KEY"},
         {"models.*.remote_name", "a", "b"},
     };
@@ -82,6 +87,10 @@ static void samples(const dv_conf_option *o, const char *out[2])
         out[1] = "[::1]:19002";
         return;
     case DV_CONF_ENUM: enum_samples(o, out); return;
+    case DV_CONF_NUM:
+        out[0] = "0.125";
+        out[1] = "1";
+        return;
     case DV_CONF_INT:
     case DV_CONF_SIZE:
     case DV_CONF_DURATION:
@@ -104,6 +113,7 @@ static size_t companions(const dv_conf_option *o, pair out[MAX_PAIRS])
     static const pair listener[] = {{"listeners.0.address", "127.0.0.1:18000"},
                                     {"listeners.0.tls_cert", "/t/cert"},
                                     {"listeners.0.tls_key", "/t/key"}};
+    static const pair profile[] = {{"profiles.0.name", "mine"}};
     static const pair file[] = {{"models.0.path", "/m/file.gguf"}};
     static const pair remote[] = {{"models.0.url", "http://localhost:9000"}, {"models.0.name", "m"}};
     const pair *list = NULL;
@@ -114,6 +124,8 @@ static size_t companions(const dv_conf_option *o, pair out[MAX_PAIRS])
         list = tls, n = 2;
     else if (o->scope == DV_CONF_LISTENER)
         list = listener, n = 3;
+    else if (o->scope == DV_CONF_PROFILE)
+        list = profile, n = 1;
     else if (o->scope == DV_CONF_MODEL)
         list = is_remote ? remote : file, n = is_remote ? 2 : 1;
     for (size_t i = 0; i < n; i++)
@@ -167,9 +179,7 @@ static void expect(const dv_conf_input *in, const dv_conf_option *o, const char 
 {
     char want[512];
     dv_conf *c = cu_open_input(in);
-    const void *object = o->scope == DV_CONF_TOP        ? (const void *)c
-                         : o->scope == DV_CONF_LISTENER ? (const void *)&c->listeners[0]
-                                                        : (const void *)&c->models[0];
+    const void *object = cu_first(c, o->scope);
     snprintf(want, sizeof want, "%s (%s)", o->secret ? "***" : text, source);
     assert_string_equal(cu_shown(o->name, object), want);
     if (o->secret) /* the value itself is there */
@@ -271,6 +281,7 @@ static void the_table_is_sound(void **state)
         assert_true(o->help != NULL && o->help[0] != 0 && o->help[strlen(o->help) - 1] != '.');
         assert_true((o->type == DV_CONF_LIST) == (o->sep != 0));
         assert_true(o->type != DV_CONF_ENUM || o->words != NULL);
+        assert_true(!o->open_min || o->type == DV_CONF_NUM);
         assert_true(o->flag == NULL || o->scope == DV_CONF_TOP);
         assert_true(o->flag == NULL || o->type == DV_CONF_BOOL || o->value != NULL);
         assert_true(o->min <= o->max);
@@ -287,6 +298,7 @@ static void the_table_is_sound(void **state)
         dv_conf_options_of((dv_conf_scope)scope, &n);
         sum += n;
     }
+    assert_true(sum <= DV_CONF_OPTIONS_MAX);
     assert_null(dv_conf_option_at(sum)); /* the rows of a scope stand together */
 }
 
@@ -294,7 +306,8 @@ static void the_table_is_sound(void **state)
 
 static void nothing_given(void **state)
 {
-    const char *const env[] = {"HOME=/h/me", "XDG_DATA_HOME=/data", "DROVER_LOG_LEVEL=", "OTHER=x", NULL};
+    const char *const env[] = {
+        "HOME=/h/me", "XDG_DATA_HOME=/data", "XDG_RUNTIME_DIR=/run/me", "DROVER_LOG_LEVEL=", "OTHER=x", NULL};
     const dv_conf_input in = {.env = env};
     dv_conf *c = cu_open_input(&in);
     assert_true(strcmp(c->data_dir, "/data/drover") == 0 ||
@@ -304,13 +317,16 @@ static void nothing_given(void **state)
     assert_int_equal(c->limits.requests, 60);
     assert_int_equal(c->limits.window_ms, 60000);
     assert_int_equal(c->limits.body_bytes, 32 << 20);
-    assert_true(c->audit.enabled && !c->audit.prompts && !c->insecure && c->security.loopback_keyless);
+    assert_true(c->audit.enabled && !c->audit.prompts && !c->insecure && dv_conf_loopback_keyless(c));
+    assert_int_equal(strncmp(c->audit.file, c->data_dir, strlen(c->data_dir)), 0);
+    assert_string_equal(c->audit.file + strlen(c->data_dir), "/audit.jsonl");
+    assert_true(strcmp(c->run_dir, "/run/me/drover") == 0 || strcmp(c->run_dir, "/run/drover") == 0);
     assert_int_equal(c->log.level, DV_CONF_LOG_INFO);
     assert_int_equal(c->n_models, 0);
     assert_null(c->default_model);
-    assert_int_equal(c->n_listeners, 4);
-    const char *const addresses[] = {"127.0.0.1:8081", "127.0.0.1:3001", "127.0.0.1:8080", "127.0.0.1:8000"};
-    for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(c->n_listeners, 2);
+    const char *const addresses[] = {"127.0.0.1:8081", "127.0.0.1:3001"};
+    for (size_t i = 0; i < 2; i++) {
         const dv_conf_listener *p = &c->listeners[i];
         assert_string_equal(p->address.text, addresses[i]);
         assert_string_equal(p->address.host, "127.0.0.1");
@@ -333,6 +349,7 @@ static void without_anything(void **state)
     const dv_conf_input in = {0};
     dv_conf *c = cu_open_input(&in);
     assert_string_equal(c->data_dir, "/var/lib/drover");
+    assert_true(strcmp(c->run_dir, "/run/drover") == 0 || strcmp(c->run_dir, "/var/lib/drover/run") == 0);
     dv_conf_close(&c);
 }
 
@@ -384,19 +401,84 @@ static void profiles(void **state)
 {
     static const char *const names[] = {"fast", "balanced", "quality", "memory", "batch"};
     static const uint32_t context[] = {2048, 4096, 8192, 1024, 4096}, batch[] = {256, 512, 1024, 128, 2048};
-    assert_int_equal(DV_PROFILE_N, 5);
-    for (int i = 0; i < DV_PROFILE_N; i++) {
-        const dv_profile *p = dv_profile_at(i);
+    dv_conf *c = cu_open("");
+    assert_int_equal(c->n_profiles, 5);
+    for (int i = 0; i < 5; i++) {
+        const dv_conf_profile *p = &c->profiles[i];
         assert_string_equal(p->name, names[i]);
-        assert_int_equal(p->context, context[i]);
-        assert_int_equal(p->batch, batch[i]);
-        assert_int_equal(dv_profile_find(names[i]), i);
-        assert_true(p->parallel >= 1 && p->what[0] != 0);
-        assert_true(p->sampling.top_p > 0 && p->sampling.top_p <= 1 && p->sampling.repeat_penalty > 0 &&
-                    p->sampling.typical_p > 0);
+        assert_int_equal(p->run.context, context[i]);
+        assert_int_equal(p->run.batch, batch[i]);
+        assert_ptr_equal(dv_conf_find_profile(c, names[i]), p);
+        assert_true(p->run.parallel >= 1 && p->what[0] != 0 && p->own && !p->listed);
+        dv_sampling s = dv_conf_sampling(&p->run);
+        assert_true(s.top_p == 0.95f && s.min_p == 0.05f && s.repeat_penalty == 1 && s.typical_p == 1);
+        assert_true(s.penalty_last_n == 64 && s.presence_penalty == 0 && s.n_bias == 0);
     }
-    assert_int_equal(dv_profile_find("slow"), -1);
-    assert_string_equal(cu_option("defaults.profile")->words, DV_PROFILE_NAMES);
+    assert_null(dv_conf_find_profile(c, "slow"));
+    assert_true(dv_conf_sampling(&dv_conf_find_profile(c, "batch")->run).temperature == 0);
+    assert_int_equal(dv_conf_sampling(&dv_conf_find_profile(c, "fast")->run).top_k, 20);
+    dv_conf_close(&c);
+}
+
+static void own_profiles(void **state)
+{
+    dv_conf *c = cu_open("profiles:\n"
+                         "  - name: fast\n"
+                         "    context: 1000\n"
+                         "  - {name: mine, what: For me, base: fast, temperature: 0.25, kv_type: q8_0}\n"
+                         "  - {name: plain}\n"
+                         "  - {name: memory, base: mine, parallel: 3}\n"
+                         "defaults: {profile: mine, top_k: 7}\n"
+                         "models: [{path: a, temperature: 1.5}, {path: b, profile: memory, presence_penalty: -2}]\n");
+    const dv_conf_profile *fast = dv_conf_find_profile(c, "fast"), *mine = dv_conf_find_profile(c, "mine"),
+                          *plain = dv_conf_find_profile(c, "plain"), *memory = dv_conf_find_profile(c, "memory");
+    assert_int_equal(c->n_profiles, 7);
+    assert_true(fast->own && fast->listed && !mine->own && mine->listed && memory == &c->profiles[3]);
+    assert_string_equal(fast->what, "Short questions of one or two people, answered as soon as possible");
+    assert_string_equal(mine->what, "For me");
+    assert_null(plain->what);
+    assert_string_equal(cu_shown("profiles.*.context", fast), "1000 (/etc/drover/drover.yaml:3:14)");
+    assert_string_equal(cu_shown("profiles.*.batch", fast), "256 (profile fast)");
+    assert_string_equal(cu_shown("profiles.*.context", mine), "1000 (profile fast)");
+    assert_string_equal(cu_shown("profiles.*.context", plain), "4096 (profile balanced)");
+    assert_string_equal(cu_shown("profiles.*.temperature", memory), "0.25 (profile mine)");
+    assert_string_equal(cu_shown("profiles.*.parallel", memory), "3 (/etc/drover/drover.yaml:6:42)");
+    assert_string_equal(cu_shown("defaults.context", c), "1000 (profile mine)");
+    assert_string_equal(cu_shown("defaults.kv_type", c), "q8_0 (profile mine)");
+    const dv_conf_model *a = &c->models[0], *b = &c->models[1];
+    assert_string_equal(a->run.profile, "mine");
+    assert_string_equal(cu_shown("models.*.temperature", a), "1.5 (/etc/drover/drover.yaml:8:33)");
+    assert_string_equal(cu_shown("models.*.top_k", a), "7 (/etc/drover/drover.yaml:7:34)");
+    assert_string_equal(cu_shown("models.*.parallel", a), "2 (profile mine)");
+    assert_string_equal(cu_shown("models.*.parallel", b), "3 (profile memory)");
+    dv_sampling s = dv_conf_sampling(&b->run);
+    assert_true(s.temperature == 0.25f && s.top_k == 7 && s.presence_penalty == -2 && s.top_p == 0.95f);
+    dv_conf_close(&c);
+}
+
+/* ---- who needs a key ---- */
+
+static void keyless(void **state)
+{
+    static const struct {
+        const char *text;
+        bool keyless;
+    } cases[] = {
+        {"", true},
+        {"listen: {app: 'unix:/s', openai: 'localhost:1'}\n", true},
+        {"security: {loopback_keyless: no}\n", false},
+        {"security: {trusted_proxies: [127.0.0.1]}\n", false},
+        {"security: {trusted_proxies: [127.0.0.1], loopback_keyless: yes}\n", true},
+        {"insecure: true\nlisten: {app: '0.0.0.0:3001'}\n", false},
+        {"insecure: true\nlisteners: [{address: '[::]:1'}]\n", false},
+        {"insecure: true\nlisten: {app: '0.0.0.0:3001'}\nsecurity: {loopback_keyless: yes}\n", true},
+    };
+    for (size_t i = 0; i < DV_ARRAY_LEN(cases); i++) {
+        dv_conf *c = cu_open(cases[i].text);
+        if (dv_conf_loopback_keyless(c) != cases[i].keyless)
+            fail_msg("%s", cases[i].text);
+        dv_conf_close(&c);
+    }
 }
 
 /* ---- paths and addresses ---- */
@@ -532,6 +614,7 @@ static void other_programs_variables(void **state)
         {"SECURITY_AUDIT_ENABLED=0", "audit.enabled", "false (SECURITY_AUDIT_ENABLED)"},
         {"SECURITY_AUDIT_ENABLED=True", "audit.enabled", "true (SECURITY_AUDIT_ENABLED)"},
         {"STATE_DIRECTORY=/var/lib/x", "data_dir", "/var/lib/x (STATE_DIRECTORY)"},
+        {"RUNTIME_DIRECTORY=/run/x", "run_dir", "/run/x (RUNTIME_DIRECTORY)"},
     };
     for (size_t i = 0; i < DV_ARRAY_LEN(cases); i++) {
         const char *const env[] = {"HOME=/", cases[i].line, NULL};
@@ -648,9 +731,9 @@ static void units(void **state)
 /* Everything there is, and so many models that allocations happen in many places: an arena asks for memory seldom. */
 static const char *everything(dv_buf *b)
 {
-    dv_buf_adds(b,
-                "data_dir: d\nmodel: m.gguf\nredis: {url: 'redis://u:secret@h'}\nsecurity: {allowed_hosts: [a, b]}\n"
-                "listen: {app: 'unix:s'}\nlisteners: [{address: '127.0.0.1:1', tls_cert: c, tls_key: k}]\nmodels:\n");
+    dv_buf_adds(b, "data_dir: d\nmodel: m.gguf\nredis: {url: 'redis://u:secret@h'}\nsecurity: {allowed_hosts: [a, b]}\n"
+                   "listen: {app: 'unix:s'}\nlisteners: [{address: '127.0.0.1:1', tls_cert: c, tls_key: k}]\n"
+                   "profiles: [{name: mine}, {name: fast, base: mine}]\ndefaults: {profile: mine}\nmodels:\n");
     for (int i = 0; i < 240; i++)
         dv_buf_printf(b, "  - {%s%d, name: m%d, aliases: [a%d, b%d]}\n", i % 2 ? "path: p" : "url: http://localhost:9",
                       i, i, i, i);
@@ -701,6 +784,8 @@ int main(void)
         cmocka_unit_test(without_anything),
         cmocka_unit_test(models_inherit),
         cmocka_unit_test(profiles),
+        cmocka_unit_test(own_profiles),
+        cmocka_unit_test(keyless),
         cmocka_unit_test(paths),
         cmocka_unit_test(listeners),
         cmocka_unit_test(shorthand_model),

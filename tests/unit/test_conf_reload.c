@@ -50,6 +50,7 @@ static void values(void **state)
         "!listen.app: 127.0.0.1:3001 -> off\n"
         "!limits.body_size: 32MiB -> 1MiB\n"
         "!redis.url: *** -> ***\n"
+        "!audit.file: /one/audit.jsonl -> /other/audit.jsonl\n"
         "security.allowed_hosts: a -> \n"
         "limits.requests: 60 -> 90\n"
         "log.level: info -> debug\n");
@@ -59,7 +60,7 @@ static void values(void **state)
     assert_int_equal(new->limits.requests, 90);
     assert_int_equal(new->limits.body_bytes, 32 << 20);
     assert_string_equal(cu_shown("limits.body_size", new), "32MiB (default)");
-    assert_int_equal(new->n_listeners, 4);
+    assert_int_equal(new->n_listeners, 2);
     assert_int_equal(new->log.level, DV_CONF_LOG_DEBUG);
     assert_int_equal(old->limits.requests, 60);
     dv_conf_close(&old);
@@ -79,6 +80,7 @@ static void models(void **state)
         "models.a.batch: 512 -> 256\n"
         "models.a.threads: auto -> 2\n"
         "models.a.parallel: 4 -> 2\n"
+        "models.a.top_k: 40 -> 20\n"
         "models.b.path: /b -> /b2\n"
         "models.b.threads: auto -> 2\n"
         "models.b.pin: true -> false\n"
@@ -86,6 +88,22 @@ static void models(void **state)
         "models.d: (none) -> /d\n");
     assert_string_equal(new->default_model, "d");
     dv_conf_close(&old);
+    dv_conf_close(&new);
+}
+
+static void profiles(void **state)
+{
+    dv_conf *old = cu_open("profiles: [{name: a, what: One}, {name: b}]\nmodels: [{path: /m, profile: b}]\n"), *new;
+    assert_string_equal(reload(&new, old,
+                               "profiles: [{name: fast, context: 512}, {name: b, top_p: 0.5}, {name: c}]\n"
+                               "models: [{path: /m, profile: b}]\n"),
+                        "profiles.fast.context: 2048 -> 512\n"
+                        "profiles.a: One -> (none)\n"
+                        "profiles.b.top_p: 0.95 -> 0.5\n"
+                        "profiles.c: (none) -> c\n"
+                        "models.m.top_p: 0.95 -> 0.5\n");
+    dv_conf_close(&old);
+    assert_string_equal(cu_shown("models.*.top_p", &new->models[0]), "0.5 (profile b)");
     dv_conf_close(&new);
 }
 
@@ -107,11 +125,11 @@ static void listeners(void **state)
     dv_conf_close(&new);
     /* Addresses do not; the old ones still get the new certificate. */
     assert_string_equal(
-        reload(&new, old, "tls: {cert: /C, key: /k}\nlisteners: [{address: '127.0.0.1:9'}]\nlisten: {chroma: off}\n"),
-        "!listen.chroma: 127.0.0.1:8000 -> off\n"
+        reload(&new, old, "tls: {cert: /C, key: /k}\nlisteners: [{address: '127.0.0.1:9'}]\nlisten: {app: off}\n"),
+        "!listen.app: 127.0.0.1:3001 -> off\n"
         "!listeners: 127.0.0.1:1 (openai), 127.0.0.1:2 (openai) -> 127.0.0.1:9 (openai)\n"
         "tls.cert: /c -> /C\n");
-    assert_int_equal(new->n_listeners, 6);
+    assert_int_equal(new->n_listeners, 4);
     assert_string_equal(new->listeners[0].address.text, "127.0.0.1:1");
     assert_string_equal(new->listeners[0].tls_cert, "/C");
     assert_true(new->listeners[0].tls_shared);
@@ -197,13 +215,10 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_changes),
-        cmocka_unit_test(values),
-        cmocka_unit_test(models),
-        cmocka_unit_test(listeners),
-        cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(again_and_again),
-        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(nothing_changes), cmocka_unit_test(values),
+        cmocka_unit_test(models),          cmocka_unit_test(profiles),
+        cmocka_unit_test(listeners),       cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(again_and_again), cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,9 @@ static void same_confs(const dv_conf *a, const dv_conf *b)
     assert_int_equal(a->n_models, b->n_models);
     for (size_t i = 0; i < a->n_listeners; i++)
         same_objects(DV_CONF_LISTENER, &a->listeners[i], &b->listeners[i]);
+    assert_int_equal(a->n_profiles, b->n_profiles);
+    for (size_t i = 0; i < a->n_profiles; i++)
+        same_objects(DV_CONF_PROFILE, &a->profiles[i], &b->profiles[i]);
     for (size_t i = 0; i < a->n_models; i++)
         same_objects(DV_CONF_MODEL, &a->models[i], &b->models[i]);
 }
@@ -61,6 +64,7 @@ static void what_is_written_reads_back(void **state)
         "data_dir: '/with ''quotes'' and: colons # and {more} \xc3\xa9'\nlog: {file: 'null'}\n"
         "security: {allowed_hosts: ['::1', a.example], allowed_origins: ['*', 'https://a:1'], trusted_proxies: ['fd00::/8']}\n"
         "upstream: {flags: [--a, 'b,c', '[x]']}\nredis: {prefix: '- x:'}\n"
+        "profiles: [{name: fast, top_p: 0.1, what: 'a: b'}, {name: p, base: memory, repeat_penalty: 1.0625}]\n"
         "tls: {cert: c, key: k}\ninsecure: true\nlisten: {openai: '[::]:1', app: off, chroma: 'unix:/s p'}\n"
         "listeners: [{address: '127.0.0.1:2'}, {address: '127.0.0.1:3', tls_cert: x, tls_key: y, api: chroma}]\n"
         "model: /m.gguf\nmodels: [{path: a, aliases: [b, 'c:1'], profile: memory}, {name: r, url: 'http://localhost:9/', key_env: K, keep_alive: forever}]\n");
@@ -111,9 +115,7 @@ static void the_example(void **state)
     size_t n = 0;
     for (size_t i = 0; dv_conf_option_at(i) != NULL; i++, n++) {
         const dv_conf_option *o = dv_conf_option_at(i);
-        const void *object = o->scope == DV_CONF_TOP        ? (const void *)c
-                             : o->scope == DV_CONF_LISTENER ? (const void *)&c->listeners[0]
-                                                            : (const void *)&c->models[0];
+        const void *object = cu_first(c, o->scope);
         dv_conf_from from = dv_conf_source_of(o, object)->from;
         if (from != DV_CONF_FROM_FILE)
             fail_msg("%s is not in the example", o->name);
@@ -163,7 +165,8 @@ static void the_reference(void **state)
 /* A failed allocation is told by the buffer's code, wherever it happens. */
 static void every_allocation_may_fail(void **state)
 {
-    dv_conf *c = cu_open("model: /a\nmodels: [{path: /b, aliases: [c, d]}]\nlisteners: [{address: 'unix:/s'}]\n");
+    dv_conf *c = cu_open(
+        "model: /a\nprofiles: [{name: p}]\nmodels: [{path: /b, aliases: [c, d]}]\nlisteners: [{address: 'unix:/s'}]\n");
     int (*const writers[])(dv_buf *, const dv_conf *) = {dv_conf_write_yaml, dv_conf_write_json};
     size_t used = dv_mem_used(DV_MEM_CAT_N);
     for (size_t w = 0; w < 3; w++) {
