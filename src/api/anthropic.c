@@ -243,7 +243,7 @@ static int post_count(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/v1/messages", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_ANTHROPIC, post_messages},
-    {DV_HTTP_POST, "/v1/messages/count_tokens", DV__ROUTE_JSON, DV__SHAPE_ANTHROPIC, post_count},
+    {DV_HTTP_POST, "/v1/messages", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_ANTHROPIC, post_messages},
+    {DV_HTTP_POST, "/v1/messages/count_tokens", DV__ROUTE_JSON, DV_STYLE_ANTHROPIC, post_count},
 };
 const dv__routes dv__routes_anthropic = {routes, DV_ARRAY_LEN(routes)};

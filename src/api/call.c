@@ -2,9 +2,9 @@
 #include "api/call.h"
 
 #include "api/json.h"
-#include "api/problem.h"
 #include "api/run.h"
 #include "base/err.h"
+#include "web/problem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,13 +80,33 @@ static void find_param(dv__call *c, const dv_err *err)
         snprintf(c->param, sizeof c->param, "%.*s", (int)n, err->msg);
 }
 
+dv_problem dv__call_problem(const dv__call *c, const dv_err *err)
+{
+    dv_problem p = {
+        .status = dv_error_http_status(err->code),
+        .text = err->msg[0] != 0 ? err->msg : dv_error_text(err->code),
+        .param = c->param,
+    };
+    if (err->code == DV_ECONTEXT) {
+        p.type = "exceed_context_size_error";
+        p.n_prompt = c->n_prompt;
+        p.n_ctx = dv_engine_get_info(c->api->engine)->n_ctx;
+    } else if (err->code == DV_ECANCELED) {
+        p.status = 503; /* the client is there, so it was us */
+        p.text = "the server is shutting down";
+    }
+    if (p.status == 503)
+        p.retry_after = DV_PROBLEM_RETRY_S;
+    return p;
+}
+
 void dv__call_fail(dv__call *c, const dv_err *err)
 {
     find_param(c, err);
-    dv__problem p = dv__problem_of(c, err);
+    dv_problem p = dv__call_problem(c, err);
     if (p.status == 503)
         atomic_fetch_add_explicit(&c->api->count.refused, 1, memory_order_relaxed);
-    dv__problem_reply(c->req, c->route->shape, &p);
+    dv_problem_reply(c->req, c->route->style, &p);
 }
 
 const char *dv__call_model(const dv__call *c)

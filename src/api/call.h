@@ -10,6 +10,8 @@
 #include "base/arena.h"
 #include "chat/format.h"
 #include "engine/session.h"
+#include "web/guard.h"
+#include "web/problem.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -80,12 +82,16 @@ int dv__call_json(dv__call *c, int status, dv_buf *b);
 /** What a code of it means, for people. */
 const char *dv__call_text(int code);
 
+/** What the client is told of a failure. Points into c and err. */
+dv_problem dv__call_problem(const dv__call *c, const dv_err *err);
 /** Reply with the error in the shape of the route's API. Does nothing useful once a reply was begun. */
 void dv__call_fail(dv__call *c, const dv_err *err);
 
 /** The name of a model that a reply shows: what the request says, or the server's own. */
 const char *dv__call_model(const dv__call *c);
 
+/** What Host and Origin may be. Points into o. */
+dv_guard dv__api_guard(const dv_api_options *o);
 /** A log line: DV_HTTP_LOG_*. What comes from outside is escaped. */
 void dv__api_log(const dv_api *api, int level, const char *fmt, ...) DV_PRINTF(3, 4);
 

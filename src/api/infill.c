@@ -139,6 +139,6 @@ static int post_infill(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/infill", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_infill},
+    {DV_HTTP_POST, "/infill", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_infill},
 };
 const dv__routes dv__routes_infill = {routes, DV_ARRAY_LEN(routes)};

@@ -121,7 +121,7 @@ static int post_completion(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/completion", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_completion},
-    {DV_HTTP_POST, "/completions", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_completion},
+    {DV_HTTP_POST, "/completion", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_completion},
+    {DV_HTTP_POST, "/completions", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_completion},
 };
 const dv__routes dv__routes_native = {routes, DV_ARRAY_LEN(routes)};

@@ -282,7 +282,6 @@ static int post_chat(dv__call *c, dv_err *err)
 }
 
 static const dv__route chat_routes[] = {
-    {DV_HTTP_POST, "/v1/chat/completions", DV__ROUTE_JSON | DV__ROUTE_JOB | DV__ROUTE_BARE, DV__SHAPE_OPENAI,
-     post_chat},
+    {DV_HTTP_POST, "/v1/chat/completions", DV__ROUTE_JSON | DV__ROUTE_JOB | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_chat},
 };
 const dv__routes dv__routes_chat = {chat_routes, DV_ARRAY_LEN(chat_routes)};

@@ -370,6 +370,6 @@ static int post_completions(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/v1/completions", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_completions},
+    {DV_HTTP_POST, "/v1/completions", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_completions},
 };
 const dv__routes dv__routes_completions = {routes, DV_ARRAY_LEN(routes)};

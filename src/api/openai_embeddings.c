@@ -162,8 +162,8 @@ static int post_native(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/v1/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_embeddings},
-    {DV_HTTP_POST, "/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_native},
-    {DV_HTTP_POST, "/embedding", DV__ROUTE_JSON | DV__ROUTE_JOB, DV__SHAPE_OPENAI, post_native},
+    {DV_HTTP_POST, "/v1/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_embeddings},
+    {DV_HTTP_POST, "/embeddings", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_native},
+    {DV_HTTP_POST, "/embedding", DV__ROUTE_JSON | DV__ROUTE_JOB, DV_STYLE_OPENAI, post_native},
 };
 const dv__routes dv__routes_embeddings = {routes, DV_ARRAY_LEN(routes)};

@@ -50,7 +50,7 @@ static int get_model(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_GET, "/v1/models", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, get_models},
-    {DV_HTTP_GET, "/v1/models/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, get_model},
+    {DV_HTTP_GET, "/v1/models", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, get_models},
+    {DV_HTTP_GET, "/v1/models/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, get_model},
 };
 const dv__routes dv__routes_models = {routes, DV_ARRAY_LEN(routes)};

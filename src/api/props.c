@@ -92,11 +92,11 @@ static int post_adapters(dv__call *c, dv_err *err)
 static int post_rerank(dv__call *c, dv_err *err) { return dv_fail(err, DV_EUNSUPPORTED, "reranking is not supported"); }
 
 static const dv__route routes[] = {
-    {DV_HTTP_GET, "/props", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, get_props},
-    {DV_HTTP_POST, "/props", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, post_props},
-    {DV_HTTP_GET, "/lora-adapters", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, get_adapters},
-    {DV_HTTP_POST, "/lora-adapters", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, post_adapters},
-    {DV_HTTP_POST, "/v1/rerank", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, post_rerank},
-    {DV_HTTP_POST, "/v1/reranking", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, post_rerank},
+    {DV_HTTP_GET, "/props", DV__ROUTE_INLINE, DV_STYLE_OPENAI, get_props},
+    {DV_HTTP_POST, "/props", DV__ROUTE_INLINE, DV_STYLE_OPENAI, post_props},
+    {DV_HTTP_GET, "/lora-adapters", DV__ROUTE_INLINE, DV_STYLE_OPENAI, get_adapters},
+    {DV_HTTP_POST, "/lora-adapters", DV__ROUTE_INLINE, DV_STYLE_OPENAI, post_adapters},
+    {DV_HTTP_POST, "/v1/rerank", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_rerank},
+    {DV_HTTP_POST, "/v1/reranking", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_rerank},
 };
 const dv__routes dv__routes_props = {routes, DV_ARRAY_LEN(routes)};

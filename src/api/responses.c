@@ -257,11 +257,11 @@ static int not_stored(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/v1/responses", DV__ROUTE_JSON | DV__ROUTE_JOB | DV__ROUTE_BARE, DV__SHAPE_OPENAI, post_responses},
-    {DV_HTTP_POST, "/v1/responses/input_tokens", DV__ROUTE_JSON | DV__ROUTE_BARE, DV__SHAPE_OPENAI, post_count},
-    {DV_HTTP_POST, "/v1/responses/compact", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, post_compact},
-    {DV_HTTP_GET, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, not_stored},
-    {DV_HTTP_DELETE, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, not_stored},
-    {DV_HTTP_POST, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV__SHAPE_OPENAI, not_stored},
+    {DV_HTTP_POST, "/v1/responses", DV__ROUTE_JSON | DV__ROUTE_JOB | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_responses},
+    {DV_HTTP_POST, "/v1/responses/input_tokens", DV__ROUTE_JSON | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_count},
+    {DV_HTTP_POST, "/v1/responses/compact", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, post_compact},
+    {DV_HTTP_GET, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, not_stored},
+    {DV_HTTP_DELETE, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, not_stored},
+    {DV_HTTP_POST, "/v1/responses/*", DV__ROUTE_INLINE | DV__ROUTE_BARE, DV_STYLE_OPENAI, not_stored},
 };
 const dv__routes dv__routes_responses = {routes, DV_ARRAY_LEN(routes)};

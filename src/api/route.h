@@ -6,13 +6,6 @@
 
 #include "api/call.h"
 
-/** How the errors of an API look. */
-typedef enum dv__shape {
-    DV__SHAPE_OPENAI, /**< OpenAI's and llama-server's */
-    DV__SHAPE_ANTHROPIC,
-    DV__SHAPE_N
-} dv__shape;
-
 /* Flags of a route. */
 enum {
     DV__ROUTE_PUBLIC = 1u << 0, /**< no key is needed */
@@ -27,7 +20,7 @@ struct dv__route {
     dv_http_verb verb; /**< a GET route serves HEAD too */
     const char *path;  /**< exact; or ending in '*', which stands for one character or more */
     unsigned flags;
-    dv__shape shape;
+    dv_style style;
     /** On a worker (or the I/O thread, see flags): reply or start jobs. A failure is replied in the route's shape. */
     int (*handle)(dv__call *c, dv_err *err);
 };

@@ -3,9 +3,9 @@
  * call's, and only tried for from there on (pings), so nothing waits in a circle. */
 #include "api/run.h"
 
-#include "api/problem.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "web/problem.h"
 
 #include <string.h>
 
@@ -118,8 +118,8 @@ static void send_failure(dv__call *c)
     }
     dv_buf body;
     dv_buf_init(&body, 0);
-    dv__problem p = dv__problem_of(c, &r->err);
-    dv__problem_body(&body, c->route->shape, &p, dv_http_id(c->req));
+    dv_problem p = dv__call_problem(c, &r->err);
+    dv_problem_body(&body, c->route->style, &p, dv_http_id(c->req));
     if (r->sink->broken != NULL) {
         r->sink->broken(c, dv_buf_str(&body));
     } else {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/server.h"
 
-#include "api/guard.h"
-#include "api/problem.h"
+#include "api/auth.h"
 #include "api/run.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/work.h"
+#include "web/guard.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,32 +25,43 @@ enum {
 
 /* ---- heads ---- */
 
-static void refuse(dv_http_req *req, dv__shape shape, int status, const char *type, const char *text)
+static void refuse(dv_http_req *req, dv_style shape, int status, const char *type, const char *text)
 {
-    dv__problem p = {.status = status, .type = type, .text = text, .retry_after = status == 503};
-    dv__problem_reply(req, shape, &p);
+    dv_problem p = {.status = status, .type = type, .text = text, .retry_after = status == 503};
+    dv_problem_reply(req, shape, &p);
 }
 
-static void refuse_busy(dv_api *api, dv_http_req *req, dv__shape shape, const char *text)
+static void refuse_busy(dv_api *api, dv_http_req *req, dv_style shape, const char *text)
 {
     atomic_fetch_add_explicit(&api->count.refused, 1, memory_order_relaxed);
     refuse(req, shape, 503, NULL, text);
+}
+
+dv_guard dv__api_guard(const dv_api_options *o)
+{
+    return (dv_guard){.listens = &o->host,
+                      .n_listens = o->host != NULL,
+                      .hosts = o->hosts,
+                      .n_hosts = o->n_hosts,
+                      .origins = o->origins,
+                      .n_origins = o->n_origins};
 }
 
 /* Host and Origin; true if the request may go on. A unix socket has file permissions, and browsers cannot reach it. */
 static bool pass_browser_checks(dv_api *api, dv_http_req *req)
 {
     const char *host = dv_http_header(req, "Host"), *origin = dv_http_header(req, "Origin");
+    const dv_guard guard = dv__api_guard(&api->o);
     if (dv_http_is_unix(req))
         return true;
-    if (!dv__guard_host(&api->o, host)) {
-        refuse(req, DV__SHAPE_OPENAI, 403, NULL, "this Host is not served (--allow-host allows another)");
+    if (!dv_guard_host(&guard, host)) {
+        refuse(req, DV_STYLE_OPENAI, 403, NULL, "this Host is not served (--allow-host allows another)");
         return false;
     }
     if (origin == NULL)
         return true;
-    if (!dv__guard_origin(&api->o, origin, host)) {
-        refuse(req, DV__SHAPE_OPENAI, 403, NULL, "pages of this Origin may not call (--allow-origin allows them)");
+    if (!dv_guard_origin(&guard, origin, host, false)) {
+        refuse(req, DV_STYLE_OPENAI, 403, NULL, "pages of this Origin may not call (--allow-origin allows them)");
         return false;
     }
     (void)dv_http_add_header(req, "Access-Control-Allow-Origin", origin);
@@ -79,18 +90,18 @@ static void answer_options(dv_http_req *req, const char *allow)
 static void refuse_route(dv_http_req *req, const char *allow)
 {
     if (allow[0] == 0) {
-        refuse(req, DV__SHAPE_OPENAI, 404, NULL, "File Not Found");
+        refuse(req, DV_STYLE_OPENAI, 404, NULL, "File Not Found");
         return;
     }
     (void)dv_http_add_header(req, "Allow", allow);
-    refuse(req, DV__SHAPE_OPENAI, 405, NULL, "this path does not have this method");
+    refuse(req, DV_STYLE_OPENAI, 405, NULL, "this path does not have this method");
 }
 
 /* Load is refused before the body is read: under load that is what keeps the answer quick. */
 static bool pass_load(dv_api *api, dv_http_req *req, const dv__route *route)
 {
     if (atomic_load_explicit(&api->draining, memory_order_relaxed) && (route->flags & DV__ROUTE_ALWAYS) == 0) {
-        refuse_busy(api, req, route->shape, "the server is shutting down");
+        refuse_busy(api, req, route->style, "the server is shutting down");
         return false;
     }
     if ((route->flags & DV__ROUTE_JOB) == 0)
@@ -99,7 +110,7 @@ static bool pass_load(dv_api *api, dv_http_req *req, const dv__route *route)
     dv_sched_get_stats(api->sched, &st, NULL);
     if (st.n_queued < st.n_queue_max)
         return true;
-    refuse_busy(api, req, route->shape, "the queue is full, try again later");
+    refuse_busy(api, req, route->style, "the queue is full, try again later");
     return false;
 }
 
@@ -109,7 +120,7 @@ static bool pass_encoding(dv_http_req *req, const dv__route *route)
     const char *coding = dv_http_header(req, "Content-Encoding");
     if (coding == NULL || strcasecmp(coding, "identity") == 0)
         return true;
-    refuse(req, route->shape, 415, NULL, "Content-Encoding: compressed bodies are not taken");
+    refuse(req, route->style, 415, NULL, "Content-Encoding: compressed bodies are not taken");
     return false;
 }
 
@@ -127,9 +138,9 @@ static void on_head(void *arg, dv_http_req *req)
     }
     bool open = route != NULL && (route->flags & DV__ROUTE_PUBLIC) != 0;
     const char *key = dv_http_header(req, "Authorization");
-    if (!open && !dv__guard_key(&api->o, key, dv_http_header(req, "X-Api-Key"))) {
+    if (!open && !dv__auth_key(&api->o, key, dv_http_header(req, "X-Api-Key"))) {
         (void)dv_http_add_header(req, "WWW-Authenticate", "Bearer");
-        refuse(req, route != NULL ? route->shape : DV__SHAPE_OPENAI, 401, NULL, "Invalid API Key");
+        refuse(req, route != NULL ? route->style : DV_STYLE_OPENAI, 401, NULL, "Invalid API Key");
         return;
     }
     if (route == NULL) {
@@ -137,7 +148,7 @@ static void on_head(void *arg, dv_http_req *req)
         return;
     }
     if (pass_encoding(req, route) && pass_load(api, req, route) && dv__call_new(api, req, route, tail) == NULL)
-        refuse(req, route->shape, 503, NULL, dv_error_text(DV_ENOMEM));
+        refuse(req, route->style, 503, NULL, dv_error_text(DV_ENOMEM));
 }
 
 /* ---- requests ---- */
@@ -183,7 +194,7 @@ static void on_request(void *arg, dv_http_req *req)
     dv_http_ref(req);
     if (dv_work_add(api->work, work, c) == 0)
         return;
-    refuse_busy(api, req, c->route->shape, "too many requests wait, try again later");
+    refuse_busy(api, req, c->route->style, "too many requests wait, try again later");
     dv_http_unref(req);
 }
 
@@ -213,9 +224,9 @@ static void on_end(void *arg, dv_http_req *req)
 
 static void on_refuse(void *arg, int status, const char *why, dv_buf *body, const char **content_type)
 {
-    dv__problem p = {.status = status, .text = why};
+    dv_problem p = {.status = status, .text = why};
     *content_type = "application/json; charset=utf-8";
-    (void)dv__problem_body(body, DV__SHAPE_OPENAI, &p, "");
+    (void)dv_problem_body(body, DV_STYLE_OPENAI, &p, "");
 }
 
 static void on_log(void *arg, int level, const char *text) { dv__api_log(arg, level, "%s", text); }

@@ -198,7 +198,7 @@ static int post_slot(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_GET, "/slots", DV__ROUTE_INLINE, DV__SHAPE_OPENAI, get_slots},
-    {DV_HTTP_POST, "/slots/*", 0, DV__SHAPE_OPENAI, post_slot},
+    {DV_HTTP_GET, "/slots", DV__ROUTE_INLINE, DV_STYLE_OPENAI, get_slots},
+    {DV_HTTP_POST, "/slots/*", 0, DV_STYLE_OPENAI, post_slot},
 };
 const dv__routes dv__routes_slots = {routes, DV_ARRAY_LEN(routes)};

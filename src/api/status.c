@@ -119,7 +119,7 @@ static int get_metrics(dv__call *c, dv_err *err)
 
 static const dv__route routes[] = {
     {DV_HTTP_GET, "/v1/health", DV__ROUTE_PUBLIC | DV__ROUTE_INLINE | DV__ROUTE_BARE | DV__ROUTE_ALWAYS,
-     DV__SHAPE_OPENAI, get_health},
-    {DV_HTTP_GET, "/metrics", DV__ROUTE_INLINE | DV__ROUTE_ALWAYS, DV__SHAPE_OPENAI, get_metrics},
+     DV_STYLE_OPENAI, get_health},
+    {DV_HTTP_GET, "/metrics", DV__ROUTE_INLINE | DV__ROUTE_ALWAYS, DV_STYLE_OPENAI, get_metrics},
 };
 const dv__routes dv__routes_status = {routes, DV_ARRAY_LEN(routes)};

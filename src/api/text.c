@@ -183,8 +183,8 @@ static int post_apply_template(dv__call *c, dv_err *err)
 }
 
 static const dv__route routes[] = {
-    {DV_HTTP_POST, "/tokenize", DV__ROUTE_JSON, DV__SHAPE_OPENAI, post_tokenize},
-    {DV_HTTP_POST, "/detokenize", DV__ROUTE_JSON, DV__SHAPE_OPENAI, post_detokenize},
-    {DV_HTTP_POST, "/apply-template", DV__ROUTE_JSON, DV__SHAPE_OPENAI, post_apply_template},
+    {DV_HTTP_POST, "/tokenize", DV__ROUTE_JSON, DV_STYLE_OPENAI, post_tokenize},
+    {DV_HTTP_POST, "/detokenize", DV__ROUTE_JSON, DV_STYLE_OPENAI, post_detokenize},
+    {DV_HTTP_POST, "/apply-template", DV__ROUTE_JSON, DV_STYLE_OPENAI, post_apply_template},
 };
 const dv__routes dv__routes_text = {routes, DV_ARRAY_LEN(routes)};

@@ -4,10 +4,10 @@
 #include "target.h"
 
 #include "api/gen.h"
-#include "api/guard.h"
 #include "api/json.h"
-#include "api/problem.h"
 #include "api/settings.h"
+#include "web/guard.h"
+#include "web/problem.h"
 
 #include <string.h>
 
@@ -15,23 +15,23 @@ static void check_guard(const char *line)
 {
     static const char *const keys[] = {"a-key"}, *const sites[] = {"https://a.example"};
     dv_api_options o = {.keys = keys, .n_keys = 1, .origins = sites, .n_origins = 1};
-    if (dv__guard_host(&o, line))
+    if (dv_guard_host(&o, line))
         DV_FUZZ_CHECK(strncasecmp(line, "127.", 4) == 0 || strncmp(line, "[::1]", 5) == 0 ||
                       strcasestr(line, "localhost") != NULL);
-    if (dv__guard_key(&o, NULL, line))
+    if (dv_guard_key(&o, NULL, line))
         DV_FUZZ_CHECK(strcmp(line, keys[0]) == 0);
-    if (dv__guard_origin(&o, line, "localhost"))
+    if (dv_guard_origin(&o, line, "localhost"))
         DV_FUZZ_CHECK(strcasecmp(line, sites[0]) == 0 || strcasecmp(line, "http://localhost") == 0);
 }
 
 static void check_problem(const dv_err *err, const char *param)
 {
-    dv__problem p = {.status = 400, .text = err->msg, .param = param};
+    dv_problem p = {.status = 400, .text = err->msg, .param = param};
     dv_buf b;
     json_t *v;
     DV_FUZZ_CHECK(err->code != 0 && err->msg[0] != 0);
     dv_buf_init(&b, 0);
-    int rc = dv__problem_body(&b, DV__SHAPE_OPENAI, &p, "");
+    int rc = dv_problem_body(&b, DV_STYLE_OPENAI, &p, "");
     if (rc == 0) {
         rc = dv__json_parse(b.data, b.len, &v, NULL);
         DV_FUZZ_CHECK(rc == 0 || rc == DV_ENOMEM);

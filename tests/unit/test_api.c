@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of the API server that need no connection: who may ask, routes, fields, JSON bounds, error bodies, workers. */
+#include "api/auth.h"
 #include "api/gen.h"
-#include "api/guard.h"
 #include "api/json.h"
-#include "api/problem.h"
+#include "api/route.h"
 #include "base/json.h"
 #include "base/work.h"
+#include "web/guard.h"
+#include "web/problem.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -19,7 +21,9 @@
 static void test_host(void **state)
 {
     static const char *const names[] = {"Drover.Example"};
-    dv_api_options loop = {.host = "127.0.0.1"}, wide = {.host = "0.0.0.0", .hosts = names, .n_hosts = 1};
+    static const char *const lo[] = {"127.0.0.1", "::1"}, *const all[] = {"127.0.0.1", "0.0.0.0"};
+    dv_guard loop = {.listens = lo, .n_listens = 2},
+             wide = {.listens = all, .n_listens = 2, .hosts = names, .n_hosts = 1};
     static const char *const good[] = {"localhost", "LOCALHOST:1", "127.0.0.1",   "127.1.2.3:65535",
                                        "[::1]",     "[::1]:80",    "x.localhost", "localhost:"};
     static const char *const bad[] = {"",
@@ -43,43 +47,47 @@ static void test_host(void **state)
                                       ".localhost",
                                       "2130706433"};
     for (size_t i = 0; i < DV_ARRAY_LEN(good); i++)
-        assert_true(dv__guard_host(&loop, good[i]) && dv__guard_host(&wide, good[i]));
+        assert_true(dv_guard_host(&loop, good[i]) && dv_guard_host(&wide, good[i]));
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
-        assert_false(dv__guard_host(&loop, bad[i]) || dv__guard_host(&wide, bad[i]));
-    assert_false(dv__guard_host(&loop, NULL));
-    assert_false(dv__guard_host(&loop, "192.168.1.5:8081"));
-    assert_true(dv__guard_host(&wide, "192.168.1.5:8081"));
-    assert_true(dv__guard_host(&wide, "[fe80::1]:8081"));
-    assert_true(dv__guard_host(&wide, "drover.example:1"));
-    assert_false(dv__guard_host(&loop, "drover.example:1"));
+        assert_false(dv_guard_host(&loop, bad[i]) || dv_guard_host(&wide, bad[i]));
+    assert_false(dv_guard_host(&loop, NULL));
+    assert_false(dv_guard_host(&loop, "192.168.1.5:8081"));
+    assert_true(dv_guard_host(&wide, "192.168.1.5:8081"));
+    assert_true(dv_guard_host(&wide, "[fe80::1]:8081"));
+    assert_true(dv_guard_host(&wide, "drover.example:1"));
+    assert_false(dv_guard_host(&loop, "drover.example:1"));
 }
 
 static void test_origin(void **state)
 {
     static const char *const sites[] = {"https://app.example"}, *const any[] = {"*"};
-    dv_api_options none = {0}, one = {.origins = sites, .n_origins = 1}, all = {.origins = any, .n_origins = 1};
-    assert_true(dv__guard_origin(&none, "http://localhost:8081", "localhost:8081"));
-    assert_false(dv__guard_origin(&none, "https://localhost:8081", "localhost:8081"));
-    assert_false(dv__guard_origin(&none, "http://localhost:8082", "localhost:8081"));
-    assert_false(dv__guard_origin(&none, "http://localhost:8081.evil", "localhost:8081"));
-    assert_false(dv__guard_origin(&none, "null", "localhost:8081"));
-    assert_false(dv__guard_origin(&none, "", ""));
-    assert_true(dv__guard_origin(&one, "https://app.example", "localhost"));
-    assert_false(dv__guard_origin(&one, "https://app.example.evil", "localhost"));
-    assert_false(dv__guard_origin(&one, "http://app.example", "localhost"));
-    assert_true(dv__guard_origin(&all, "https://whatever", "localhost"));
+    dv_guard none = {0}, one = {.origins = sites, .n_origins = 1}, all = {.origins = any, .n_origins = 1};
+    assert_true(dv_guard_origin(&none, "http://localhost:8081", "localhost:8081", false));
+    assert_false(dv_guard_origin(&none, "https://localhost:8081", "localhost:8081", false));
+    assert_false(dv_guard_origin(&none, "http://localhost:8082", "localhost:8081", false));
+    assert_false(dv_guard_origin(&none, "http://localhost:8081.evil", "localhost:8081", false));
+    assert_false(dv_guard_origin(&none, "null", "localhost:8081", false));
+    assert_false(dv_guard_origin(&none, "", "", false));
+    assert_true(dv_guard_origin(&one, "https://app.example", "localhost", false));
+    assert_false(dv_guard_origin(&one, "https://app.example.evil", "localhost", false));
+    assert_false(dv_guard_origin(&one, "http://app.example", "localhost", false));
+    assert_true(dv_guard_origin(&all, "https://whatever", "localhost", false));
+    assert_false(dv_guard_origin_named(&all, "https://whatever", "localhost", false));
+    assert_false(dv_guard_origin_named(&all, "*", "localhost", false));
+    assert_true(dv_guard_origin_named(&none, "https://localhost:8081", "localhost:8081", true));
+    assert_false(dv_guard_origin(&none, "http://localhost:8081", "localhost:8081", true));
 }
 
 static void test_key(void **state)
 {
     static const char *const keys[] = {"alpha", "beta-key"};
     dv_api_options open = {0}, locked = {.keys = keys, .n_keys = 2};
-    assert_true(dv__guard_key(&open, NULL, NULL));
-    assert_false(dv__guard_key(&locked, NULL, NULL));
-    assert_true(dv__guard_key(&locked, "Bearer alpha", NULL));
-    assert_true(dv__guard_key(&locked, "bearer  beta-key", NULL));
-    assert_true(dv__guard_key(&locked, NULL, "beta-key"));
-    assert_true(dv__guard_key(&locked, "Basic x", "alpha"));
+    assert_true(dv__auth_key(&open, NULL, NULL));
+    assert_false(dv__auth_key(&locked, NULL, NULL));
+    assert_true(dv__auth_key(&locked, "Bearer alpha", NULL));
+    assert_true(dv__auth_key(&locked, "bearer  beta-key", NULL));
+    assert_true(dv__auth_key(&locked, NULL, "beta-key"));
+    assert_true(dv__auth_key(&locked, "Basic x", "alpha"));
     static const char *const bad[] = {"",
                                       "Bearer",
                                       "Bearer ",
@@ -90,9 +98,9 @@ static void test_key(void **state)
                                       "Bearer Alpha",
                                       "Bearer alpha,beta-key"};
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++)
-        assert_false(dv__guard_key(&locked, bad[i], NULL));
-    assert_false(dv__guard_key(&locked, "Bearer nope", "alpha")); /* one that is wrong is not made up for */
-    assert_false(dv__guard_key(&locked, NULL, ""));
+        assert_false(dv__auth_key(&locked, bad[i], NULL));
+    assert_false(dv__auth_key(&locked, "Bearer nope", "alpha")); /* one that is wrong is not made up for */
+    assert_false(dv__auth_key(&locked, NULL, ""));
 }
 
 static void test_routes(void **state)
@@ -312,13 +320,13 @@ static void test_json_of_all(void **state)
 
 static void test_problem(void **state)
 {
-    dv__problem p = {.status = 400, .text = "a \"quoted\"\r\nline\x1b", .param = "x[0]"};
+    dv_problem p = {.status = 400, .text = "a \"quoted\"\r\nline\x1b", .param = "x[0]"};
     dv_buf b;
     json_t *v;
-    for (int shape = 0; shape < DV__SHAPE_N; shape++) {
+    for (int shape = 0; shape < DV_STYLE_N; shape++) {
         dv_err err = {0};
         dv_buf_init(&b, 0);
-        assert_int_equal(dv__problem_body(&b, (dv__shape)shape, &p, "id"), 0);
+        assert_int_equal(dv_problem_body(&b, (dv_style)shape, &p, "id"), 0);
         assert_null(strchr(b.data, '\n'));
         assert_int_equal(dv__json_parse(b.data, b.len, &v, &err), 0);
         const json_t *e = json_object_get(v, "error");
@@ -327,13 +335,13 @@ static void test_problem(void **state)
         json_decref(v);
         dv_buf_fini(&b);
     }
-    p = (dv__problem){.status = 503, .text = "x"};
+    p = (dv_problem){.status = 503, .text = "x"};
     dv_buf_init(&b, 0);
-    dv__problem_body(&b, DV__SHAPE_ANTHROPIC, &p, "id");
+    dv_problem_body(&b, DV_STYLE_ANTHROPIC, &p, "id");
     assert_non_null(strstr(b.data, "overloaded_error"));
     dv_buf_clear(&b);
     p.status = 418; /* one without a row */
-    dv__problem_body(&b, DV__SHAPE_OPENAI, &p, "id");
+    dv_problem_body(&b, DV_STYLE_OPENAI, &p, "id");
     assert_non_null(strstr(b.data, "\"invalid_request_error\",\"param\":null,\"code\":418"));
     dv_buf_fini(&b);
 }
