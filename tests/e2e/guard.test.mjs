@@ -13,7 +13,7 @@ function routes() {
     const folder = join(root, 'src/api');
     const list = [];
     for (const name of readdirSync(folder).filter((n) => n.endsWith('.c')))
-        for (const [, method, path, flags] of readFileSync(join(folder, name), 'utf8').matchAll(/\{DV_HTTP_([A-Z]+), "([^"]+)",([^{}]*?)DV__SHAPE/g)) {
+        for (const [, method, path, flags] of readFileSync(join(folder, name), 'utf8').matchAll(/\{DV_HTTP_([A-Z]+), "([^"]+)",([^{}]*?)DV_STYLE/g)) {
             const full = path.replace('*', 'x');
             list.push({ method, paths: flags.includes('ROUTE_BARE') ? [full, full.slice(3)] : [full], open: flags.includes('ROUTE_PUBLIC') });
         }
