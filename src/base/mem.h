@@ -23,6 +23,8 @@ typedef enum dv_mem_cat {
     DV_MEM_STORE,   /**< the database and what is kept of it in memory */
     DV_MEM_JSON,    /**< JSON values, in programs that say so (base/json.h) */
     DV_MEM_CONF,    /**< configuration */
+    DV_MEM_CLIENT,  /**< requests to other servers, what libcurl takes for them included */
+    DV_MEM_LIMIT,   /**< counters and queues of limits */
     DV_MEM_CAT_N
 } dv_mem_cat;
 

@@ -37,18 +37,18 @@ static dv__parsed extra_byte(dv__chunked *c, char b)
     case EXTENSION:
         if (b == '\r')
             c->state = SIZE_LF;
-        else if (!dv__is_value(&b, 1))
+        else if (!dv_http_is_value(&b, 1))
             return refuse(c, "malformed chunk extension");
         return DV__PARSE_MORE;
     case LINE:
         c->state = b == '\r' ? LAST_LF : NAME;
-        return b == '\r' || dv__is_token(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
+        return b == '\r' || dv_http_is_token(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
     case NAME:
         c->state = b == ':' ? VALUE : NAME;
-        return b == ':' || dv__is_token(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
+        return b == ':' || dv_http_is_token(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
     default: /* VALUE */
         c->state = b == '\r' ? LINE_LF : VALUE;
-        return b == '\r' || dv__is_value(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
+        return b == '\r' || dv_http_is_value(&b, 1) ? DV__PARSE_MORE : refuse(c, "malformed trailer");
     }
 }
 

@@ -45,7 +45,7 @@ static bool is_tchar(char c)
            (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
-bool dv__is_token(const char *s, size_t n)
+bool dv_http_is_token(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!is_tchar(s[i]))
@@ -55,7 +55,7 @@ bool dv__is_token(const char *s, size_t n)
 
 static bool is_control(char c) { return ((unsigned char)c < 0x20 && c != '\t') || c == 0x7f; }
 
-bool dv__is_value(const char *s, size_t n)
+bool dv_http_is_value(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (is_control(s[i]))
@@ -91,7 +91,7 @@ static dv__parsed request_line(dv__head *h, char *buf, size_t n)
     size_t method_len = (size_t)(sp1 - line), target_len = (size_t)(sp2 - sp1 - 1),
            version_len = (size_t)(end - sp2 - 1);
     const char *version = sp2 + 1;
-    if (method_len > METHOD_MAX || !dv__is_token(line, method_len))
+    if (method_len > METHOD_MAX || !dv_http_is_token(line, method_len))
         return refuse(h, 400, "malformed method");
     if (target_len > h->max_uri)
         return refuse(h, 414, "the request target is too long");
@@ -204,7 +204,7 @@ static dv__parsed field_line(dv__head *h, char *buf, size_t n)
     if (*line == ' ' || *line == '\t')
         return refuse(h, 400, "a field is folded over lines");
     char *colon = memchr(line, ':', n);
-    if (colon == NULL || !dv__is_token(line, (size_t)(colon - line)))
+    if (colon == NULL || !dv_http_is_token(line, (size_t)(colon - line)))
         return refuse(h, 400, "malformed field name");
     if (h->n_fields >= h->max_fields)
         return refuse(h, 431, "too many fields");

@@ -64,9 +64,5 @@ int dv__target_parse(dv__target *t, const char *target, dv_http_verb verb, const
 
 /** Value of a hexadecimal digit, -1 for anything else. */
 int dv__hex(char c);
-/** RFC 9110 5.6.2 */
-bool dv__is_token(const char *s, size_t n);
-/** Whether s can be a field's value: no control character but a tab. */
-bool dv__is_value(const char *s, size_t n);
 
 #endif

@@ -59,7 +59,7 @@ static int add_header(dv_http_req *r, const char *name, const char *value)
 
 int dv_http_add_header(dv_http_req *r, const char *name, const char *value)
 {
-    if (!dv__is_token(name, strlen(name)) || own_field(name) || !dv__is_value(value, strlen(value)))
+    if (!dv_http_is_token(name, strlen(name)) || own_field(name) || !dv_http_is_value(value, strlen(value)))
         return DV_EINVAL;
     int code = enter(r);
     return code != 0 ? code : leave(r, add_header(r, name, value));
@@ -70,7 +70,7 @@ static int begin(dv_http_req *r, int status, const char *type)
 {
     if (r->state != DV__REPLY_NONE || status < 200 || status > 599)
         return DV_EINVAL;
-    if (type != NULL && !dv__is_value(type, strlen(type)))
+    if (type != NULL && !dv_http_is_value(type, strlen(type)))
         return DV_EINVAL;
     dv_buf_clear(&r->type);
     return type != NULL ? dv_buf_adds(&r->type, type) : 0;

@@ -82,7 +82,7 @@ static int check_options(const dv_http_options *o, dv_err *err)
                            (unsigned long long)rows[i].max);
     if (o->on_request == NULL)
         return dv_fail(err, DV_EINVAL, "on_request is missing");
-    if (o->server_name != NULL && !dv__is_value(o->server_name, strlen(o->server_name)))
+    if (o->server_name != NULL && !dv_http_is_value(o->server_name, strlen(o->server_name)))
         return dv_fail(err, DV_EINVAL, "server_name has control characters");
     return 0;
 }
@@ -220,6 +220,8 @@ unsigned dv_http_connections(const dv_http_server *s)
 {
     return atomic_load_explicit(&s->core.n_conns, memory_order_relaxed);
 }
+
+struct event_base *dv_http_base(dv_http_server *s) { return s->base; }
 
 static void on_hook(evutil_socket_t fd, short what, void *arg)
 {

@@ -142,6 +142,9 @@ int dv_http_on_signal(dv_http_server *s, int signo, void (*fn)(void *arg, int si
 /** Call fn on the I/O thread every interval_ms (at least 1) until the server is closed. Errors: DV_ENOMEM, DV_EIO. */
 int dv_http_timer(dv_http_server *s, unsigned interval_ms, void (*fn)(void *arg), void *arg);
 
+/** The event loop, for what else shall run on the I/O thread (outbound connections, say). It lives as long as the server. */
+struct event_base *dv_http_base(dv_http_server *s);
+
 /* Request. Strings are terminated, owned by the request and do not change after on_head. Any thread that holds a reference. */
 
 dv_http_verb dv_http_method(const dv_http_req *r);
@@ -234,6 +237,10 @@ int dv_http_status(const dv_http_req *r);
 /** In on_end: bytes of the reply that the socket took, head included. */
 uint64_t dv_http_bytes_sent(const dv_http_req *r);
 
+/** Whether s can be a field's name: a token of RFC 9110 5.6.2. Any thread. */
+bool dv_http_is_token(const char *s, size_t n);
+/** Whether s can be a field's value: no control character but a tab. Any thread. */
+bool dv_http_is_value(const char *s, size_t n);
 /** Reason phrase of a status, "Unknown" for one that has none. Static string. */
 const char *dv_http_reason(int status);
 

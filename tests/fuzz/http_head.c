@@ -41,7 +41,7 @@ static void check_head(const dv__head *h, const char *buf)
     DV_FUZZ_CHECK(strlen(buf + h->target) <= limits.max_uri);
     for (unsigned i = 0; i < h->n_fields; i++) {
         const char *name = buf + h->fields[i].name, *value = buf + h->fields[i].value;
-        DV_FUZZ_CHECK(dv__is_token(name, strlen(name)) && dv__is_value(value, strlen(value)));
+        DV_FUZZ_CHECK(dv_http_is_token(name, strlen(name)) && dv_http_is_value(value, strlen(value)));
         DV_FUZZ_CHECK(h->fields[i].value + strlen(value) < h->scan);
     }
     check_target(h, buf);
