@@ -10,13 +10,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int errno_code(int e)
+int dv_errno_code(int e)
 {
     switch (e) {
     case ENOENT:
     case ENOTDIR: return DV_ENOENT;
     case EACCES:
-    case EPERM: return DV_EACCES;
+    case EPERM:
+    case EROFS: return DV_EACCES;
+    case EEXIST: return DV_EEXIST;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return DV_ENOSPC;
     case ENOMEM: return DV_ENOMEM;
     default: return DV_EIO;
     }
@@ -27,11 +32,11 @@ static int open_regular(const char *path, struct stat *st, dv_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return dv_fail(err, errno_code(errno), "%s: %s", path, strerror(errno));
+        return dv_fail(err, dv_errno_code(errno), "%s: %s", path, strerror(errno));
     if (fstat(fd, st) != 0) {
         int e = errno;
         close(fd);
-        return dv_fail(err, errno_code(e), "%s: %s", path, strerror(e));
+        return dv_fail(err, dv_errno_code(e), "%s: %s", path, strerror(e));
     }
     if (!S_ISREG(st->st_mode)) {
         close(fd);
@@ -51,7 +56,7 @@ int dv_map_open(dv_map *out, const char *path, dv_err *err)
     if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED)
-            rc = dv_fail(err, errno_code(errno), "%s: cannot map: %s", path, strerror(errno));
+            rc = dv_fail(err, dv_errno_code(errno), "%s: cannot map: %s", path, strerror(errno));
         else
             *out = (dv_map){.data = p, .len = (size_t)st.st_size};
     }
@@ -74,7 +79,7 @@ int dv_fd_read(dv_buf *b, int fd, dv_err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return dv_fail(err, errno_code(errno), "read: %s", strerror(errno));
+            return dv_fail(err, dv_errno_code(errno), "read: %s", strerror(errno));
         if (n == 0)
             return 0;
         int rc = dv_buf_add(b, chunk, (size_t)n);

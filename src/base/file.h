@@ -11,6 +11,9 @@ typedef struct dv_map {
     size_t len;
 } dv_map;
 
+/** The DV_E* of an errno: DV_ENOENT, DV_EACCES, DV_EEXIST, DV_ENOSPC (quotas and size limits too), DV_ENOMEM, else DV_EIO. */
+int dv_errno_code(int e);
+
 /** Map a regular file read-only and shared. Errors: DV_ENOENT, DV_EACCES, DV_EINVAL (not a regular file), DV_EIO. */
 int dv_map_open(dv_map *out, const char *path, dv_err *err);
 void dv_map_close(dv_map *m);

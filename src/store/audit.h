@@ -110,6 +110,8 @@ typedef struct dv_audit_problem {
 typedef struct dv_audit_report {
     dv_audit_head head;
     uint64_t rows, lines, problems;
+    uint64_t
+        behind; /**< rows that audit.jsonl does not have yet, since a crash or a full disk: a server writes them at its start */
 } dv_audit_report;
 
 /**

@@ -69,7 +69,7 @@ typedef struct dv_store_health {
     uint64_t free_bytes;  /**< of the file system, for this user */
     uint64_t audit_queue; /**< audit rows that wait to be written; they are retried until there is space */
     uint64_t audit_lost;  /**< audit rows refused since the start because the queue was full */
-    char text[192];       /**< for people; "" when code is 0 and readable */
+    char text[324];       /**< for people; "" when code is 0 and readable */
 } dv_store_health;
 
 /** A query of a few microseconds, and what writers saw last. While writing fails a server tries again by itself, so code gets 0 without
