@@ -223,6 +223,7 @@ void dv__audit_stop(dv_store *s)
     pthread_mutex_unlock(&a->mu);
     pthread_join(a->thread, NULL);
     a->running = false;
+    dv__audit_catch_up(s); /* rows of others since the last tick */
     dv__keys_save_used(s);
     dv__seen_save(s);
 }

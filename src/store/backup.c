@@ -140,7 +140,9 @@ static int copy_to(dv_db *db, const char *path, const dv__secret *secret, dv_bac
     int rc = open_parent(path, real, &dir, err);
     if (rc != 0)
         return rc;
-    const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    const char *name = path + strlen(path);
+    while (name > path && name[-1] != '/')
+        name--;
     snprintf(temp, sizeof temp, "%s/.drover-%08x%08x.part", real, randombytes_random(), randombytes_random());
     snprintf(final, sizeof final, "%s/%s", real, name);
     if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
@@ -177,7 +179,7 @@ typedef struct restore {
     const char *path; /**< of the backup, as it was given */
     dv__folder folder;
     char *db, *temp;
-    char stamp[24];
+    char stamp[32];
     uint8_t secret[DV__SECRET];
     bool has_secret;
     dv_audit_head old; /**< of the log that is replaced */
@@ -302,11 +304,24 @@ static int put_in_place(restore *r, dv_buf *old, dv_err *err)
     return rc;
 }
 
+/* The time, with a number behind it where another restore of the same second left its files. */
+static void choose_stamp(restore *r, const char *time)
+{
+    char name[64];
+    for (unsigned n = 1; n < 1000; n++) {
+        snprintf(r->stamp, sizeof r->stamp, n == 1 ? "%s" : "%s-%u", time, n);
+        snprintf(name, sizeof name, DB_FILE ".old-%s", r->stamp);
+        if (faccessat(r->folder.fd, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+            return;
+    }
+}
+
 static int begin(restore *r, const char *dir, dv_err *err)
 {
     dv_buf path;
     time_t now = time(NULL);
     struct tm tm;
+    char stamp[20];
     dv_buf_init(&path, 0);
     int rc = dir != NULL ? dv_buf_adds(&path, dir) : dv_store_default_dir(&path, err);
     rc =
@@ -316,7 +331,8 @@ static int begin(restore *r, const char *dir, dv_err *err)
     if (rc != 0)
         return rc;
     dv__folder_sign(&r->folder);
-    strftime(r->stamp, sizeof r->stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    choose_stamp(r, stamp);
     r->db = dv__folder_path(&r->folder, DB_FILE);
     r->temp = dv__folder_path(&r->folder, DB_FILE ".restore");
     if (r->db == NULL || r->temp == NULL)

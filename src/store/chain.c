@@ -2,8 +2,10 @@
 #include "store/chain.h"
 
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,31 +153,46 @@ static dv_audit_outcome find_outcome(const char *s)
     return (dv_audit_outcome)k;
 }
 
-static const char *text(dv_stmt *st, int col)
+/* A text as drover writes it: valid UTF-8 without NUL, which is what its JSON can hold without loss. */
+static const char *text(dv_stmt *st, int col, bool *exact)
 {
     size_t n;
-    return dv_stmt_get_text(st, col, &n);
+    const char *s = dv_stmt_get_text(st, col, &n);
+    *exact = *exact && strlen(s) == n && dv_utf8_valid(s, n);
+    return s;
 }
 
-void dv__chain_row(dv_stmt *st, dv_audit_row *out)
+static int get_status(dv_stmt *st, bool *exact)
 {
-    *out = (dv_audit_row){
-        .seq = (uint64_t)dv_stmt_get_int(st, 0),
-        .wall_ms = (uint64_t)dv_stmt_get_int(st, 1),
-        .mono_ns = (uint64_t)dv_stmt_get_int(st, 2),
-        .entry = {
-            .who = {.kind = find_kind(text(st, 4)), .id = text(st, 5), .address = text(st, 6), .request = text(st, 7)},
-            .action = text(st, 8),
-            .outcome = find_outcome(text(st, 9)),
-            .status = (int)dv_stmt_get_int(st, 10),
-            .tokens_in = (uint64_t)dv_stmt_get_int(st, 11),
-            .tokens_out = (uint64_t)dv_stmt_get_int(st, 12),
-            .model = text(st, 13),
-            .detail = text(st, 14),
-            .prompt = text(st, 15)}};
-    snprintf(out->run, sizeof out->run, "%s", text(st, 3));
+    int64_t v = dv_stmt_get_int(st, 10);
+    *exact = *exact && v >= INT_MIN && v <= INT_MAX;
+    return (int)v;
+}
+
+bool dv__chain_row(dv_stmt *st, dv_audit_row *out)
+{
+    bool exact = true;
+    const char *run = text(st, 3, &exact), *kind = text(st, 4, &exact), *outcome = text(st, 9, &exact);
+    *out = (dv_audit_row){.seq = (uint64_t)dv_stmt_get_int(st, 0),
+                          .wall_ms = (uint64_t)dv_stmt_get_int(st, 1),
+                          .mono_ns = (uint64_t)dv_stmt_get_int(st, 2)};
+    out->entry = (dv_audit_entry){.who = {.kind = find_kind(kind),
+                                          .id = text(st, 5, &exact),
+                                          .address = text(st, 6, &exact),
+                                          .request = text(st, 7, &exact)},
+                                  .action = text(st, 8, &exact),
+                                  .outcome = find_outcome(outcome),
+                                  .status = get_status(st, &exact),
+                                  .tokens_in = (uint64_t)dv_stmt_get_int(st, 11),
+                                  .tokens_out = (uint64_t)dv_stmt_get_int(st, 12),
+                                  .model = text(st, 13, &exact),
+                                  .detail = text(st, 14, &exact),
+                                  .prompt = text(st, 15, &exact)};
+    snprintf(out->run, sizeof out->run, "%s", run);
     get_hash(st, 16, out->prev);
     get_hash(st, 17, out->hash);
+    return exact && strcmp(out->run, run) == 0 && strcmp(dv_audit_kind_name(out->entry.who.kind), kind) == 0 &&
+           strcmp(dv_audit_outcome_name(out->entry.outcome), outcome) == 0;
 }
 
 uint64_t dv__chain_prune(dv_conn *c, dv__chain *chain, uint64_t before_ms, uint64_t max)

@@ -28,8 +28,9 @@ uint64_t dv__chain_prune(dv_conn *c, dv__chain *chain, uint64_t before_ms, uint6
 /** The columns that dv__chain_row reads, for a SELECT. */
 #define DV__ROW_COLUMNS \
     "seq, wall_ms, mono_ns, run, kind, id, address, request, action, outcome, status, tokens_in, tokens_out, model, detail, prompt, prev, hash"
-/** The row that st is at; texts live until its next one. What a column of a damaged database could not be is some wrong value. */
-void dv__chain_row(dv_stmt *st, dv_audit_row *out);
+/** The row that st is at; texts live until its next one. False: a column holds what drover never writes (a text with NUL or broken UTF-8, an unknown
+ *  name, a number too large), and out has some other value in its place, which the row's hash may not tell apart. */
+bool dv__chain_row(dv_stmt *st, dv_audit_row *out);
 
 /** The head as the file audit.head has it, and back; false if the text is none or its seal is wrong. */
 void dv__anchor_text(const dv__secret *s, const dv__chain *chain, char out[DV__ANCHOR_LEN + 1]);

@@ -25,6 +25,12 @@ int dv__conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err)
         dv_free(c);
         return rc;
     }
+    int prepared = sqlite3_prepare_v3(c->h, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT, &c->rollback, NULL);
+    if (prepared != SQLITE_OK) {
+        rc = dv__sqlite_fail(c->h, prepared, db->path, err);
+        dv__conn_close(&c);
+        return rc;
+    }
     /* The WAL stays when the last connection closes, so that its space is there when the disk is full at the next start. */
     int keep = 1;
     sqlite3_file_control(c->h, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
@@ -38,6 +44,7 @@ void dv__conn_close(dv_conn **c)
         return;
     for (size_t i = 0; i < DV__STMTS; i++)
         sqlite3_finalize((*c)->stmts[i].p);
+    sqlite3_finalize((*c)->rollback);
     sqlite3_close((*c)->h);
     dv_free(*c);
     *c = NULL;
@@ -194,6 +201,16 @@ dv_err dv__db_state(dv_db *db)
 
 /* ---- transactions ---- */
 
+/* SQLite ends a transaction by itself after some failures. */
+static void roll_back(dv_conn *c)
+{
+    dv__conn_reset(c);
+    if (sqlite3_get_autocommit(c->h) == 0) {
+        sqlite3_step(c->rollback); /* whatever it says: nothing was committed */
+        sqlite3_reset(c->rollback);
+    }
+}
+
 static int begin(dv_conn **out, dv_conn *c, dv_err *err)
 {
     if (dv_stmt_run(c->writer ? dv_stmt_get(c, "BEGIN IMMEDIATE") : dv_stmt_get(c, "BEGIN")) == 0) {
@@ -201,6 +218,7 @@ static int begin(dv_conn **out, dv_conn *c, dv_err *err)
         return 0;
     }
     dv_err e = c->err;
+    roll_back(c); /* it may have begun nevertheless */
     if (c->writer)
         set_state(c->db, &e);
     give_back(c);
@@ -254,17 +272,6 @@ int dv_db_read(dv_db *db, dv_conn **out, dv_err *err)
             return rc;
     }
     return begin(out, c, err);
-}
-
-/* SQLite ends a transaction by itself after some failures. */
-static void roll_back(dv_conn *c)
-{
-    dv__conn_reset(c);
-    if (sqlite3_get_autocommit(c->h) == 0)
-        dv_stmt_run(dv_stmt_get(c, "ROLLBACK"));
-    if (sqlite3_get_autocommit(c->h) ==
-        0) /* no memory for the statement, or the disk failed: SQLite forgets the transaction in any case */
-        sqlite3_exec(c->h, "ROLLBACK", NULL, NULL, NULL);
 }
 
 int dv_db_commit(dv_conn **p, dv_err *err)

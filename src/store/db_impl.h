@@ -21,6 +21,7 @@ struct dv_stmt {
 struct dv_conn {
     dv_db *db;
     sqlite3 *h;
+    sqlite3_stmt *rollback; /**< prepared at the beginning: ending a transaction must not need memory */
     bool writer;
     dv_err err; /**< first failure of this transaction */
     uint64_t clock;

@@ -21,7 +21,7 @@ void dv__keys_init(dv_store *s)
 
 static void drop_table(dv__key **slot, size_t cap)
 {
-    for (size_t i = 0; i < cap; i++)
+    for (size_t i = 0; slot != NULL && i < cap; i++)
         if (slot[i] != NULL)
             dv_key_unref(&slot[i]->key);
     dv_free(slot);
