@@ -6,9 +6,11 @@
 #include "cli/opt.h"
 #include "drover/error.h"
 
+extern const dv_cmd dv_cmd_config;
 extern const dv_cmd dv_cmd_info;
 extern const dv_cmd dv_cmd_inspect;
 extern const dv_cmd dv_cmd_engine;
+extern const dv_cmd dv_cmd_profiles;
 extern const dv_cmd dv_cmd_run;
 extern const dv_cmd dv_cmd_score;
 extern const dv_cmd dv_cmd_bench;

@@ -132,6 +132,26 @@ static void the_example(void **state)
     dv_buf_fini(&b);
 }
 
+/* examples/drover.yaml means what its comments say. */
+static void the_sample(void **state)
+{
+    const dv_conf_input in = {.file = DV_DOCS_DIR "/../examples/drover.yaml", .env = cu_home, .dir = "/cwd"};
+    dv_conf *c = cu_open_input(&in);
+    assert_int_equal(c->n_models, 4);
+    assert_string_equal(c->default_model, "llama");
+    assert_ptr_equal(dv_conf_find_model(c, "llama"), &c->models[0]);
+    assert_string_equal(c->models[0].path, "/srv/models/Llama-3.2-3B-Instruct-Q4_K_M.gguf");
+    assert_int_equal(c->models[1].run.context, 16384);
+    assert_true(c->models[1].run.temperature == 0 && c->models[0].run.temperature > 0);
+    assert_int_equal(c->models[2].backend, DV_CONF_BACKEND_UPSTREAM);
+    assert_string_equal(c->models[2].upstream_program, "/opt/llama.cpp/bin/llama-server");
+    assert_int_equal(c->models[3].backend, DV_CONF_BACKEND_REMOTE);
+    assert_int_equal(c->n_listeners, 2);
+    assert_true(!c->listeners[0].loopback && c->listeners[0].tls_shared && c->listeners[1].tls_cert == NULL);
+    assert_false(dv_conf_loopback_keyless(c));
+    dv_conf_close(&c);
+}
+
 /* The part of the page between its marks is dv_conf_write_reference's. DV_WRITE_DOCS=1 writes it anew. */
 static void the_reference(void **state)
 {
@@ -193,6 +213,7 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(secrets_stay_out),
         cmocka_unit_test(the_example),
+        cmocka_unit_test(the_sample),
         cmocka_unit_test(the_reference),
         cmocka_unit_test(every_allocation_may_fail),
     };
