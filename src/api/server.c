@@ -369,12 +369,14 @@ void dv_api_close(dv_api **papi)
 
 int dv_api_listen_tcp(dv_api *api, const char *host, uint16_t port, uint16_t *bound, dv_err *err)
 {
-    return dv_http_listen_tcp(api->http, host, port, bound, err);
+    const dv_http_where w = {.host = host, .port = port};
+    return dv_http_listen(api->http, &w, bound, err);
 }
 
 int dv_api_listen_unix(dv_api *api, const char *path, unsigned mode, dv_err *err)
 {
-    return dv_http_listen_unix(api->http, path, mode, err);
+    const dv_http_where w = {.path = path, .mode = mode};
+    return dv_http_listen(api->http, &w, NULL, err);
 }
 
 int dv_api_run(dv_api *api)

@@ -62,7 +62,7 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
 /** After dv_api_run has returned and the scheduler is closed. *api may be NULL, becomes NULL. */
 void dv_api_close(dv_api **api);
 
-/** As dv_http_listen_tcp and dv_http_listen_unix. */
+/** As dv_http_listen. */
 int dv_api_listen_tcp(dv_api *api, const char *host, uint16_t port, uint16_t *bound, dv_err *err);
 int dv_api_listen_unix(dv_api *api, const char *path, unsigned mode, dv_err *err);
 

@@ -132,9 +132,9 @@ static void set_options(evutil_socket_t fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
 }
 
-int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const char *peer, bool is_unix)
+int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const dv__peer *peer)
 {
-    if (!is_unix)
+    if (!peer->is_unix)
         set_options(fd);
     transport *t = dv_calloc(DV_MEM_HTTP, 1, sizeof *t);
     struct bufferevent *bev = t != NULL ? bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE) : NULL;
@@ -145,7 +145,7 @@ int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const
     }
     t->bev = bev;
     t->timer = event_new(base, -1, 0, on_timer, t);
-    t->conn = t->timer != NULL ? dv__conn_new(k, &ops, t, peer, is_unix) : NULL;
+    t->conn = t->timer != NULL ? dv__conn_new(k, &ops, t, peer) : NULL;
     if (t->conn == NULL) {
         transport_free(t);
         return DV_ENOMEM;

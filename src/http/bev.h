@@ -8,6 +8,6 @@
 #include <event2/event.h>
 
 /** Serve an accepted socket. fd is taken, also on failure. 0 or DV_ENOMEM. */
-int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const char *peer, bool is_unix);
+int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const dv__peer *peer);
 
 #endif

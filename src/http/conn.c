@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <stdio.h>
+#include <stddef.h>
 
 enum { OUT_STEP = 4 << 10 }; /* bytes that a client must take in each write_stall_ms */
 
@@ -87,6 +87,7 @@ void dv__conn_close(dv__conn *c, bool reset)
         k->conns = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
+    dv__peers_remove(&k->peers, &c->same_peer);
     atomic_fetch_sub_explicit(&k->n_conns, 1, memory_order_relaxed);
     c->ops->close(c->io, reset);
 }
@@ -95,7 +96,7 @@ void dv__conn_cut(dv__conn *c, const char *why)
 {
     if (c->closed)
         return;
-    dv__core_log(c->core, DV_HTTP_LOG_DEBUG, "%s: %s", c->peer, why);
+    dv__core_log(c->core, DV_HTTP_LOG_DEBUG, "%s: %s", c->peer.text, why);
     dv__conn_close(c, true);
 }
 
@@ -182,13 +183,13 @@ void dv__conn_timeout(dv__conn *c)
     dv__conn_leave(c);
 }
 
-dv__conn *dv__conn_new(dv__core *k, const dv__io_ops *ops, void *io, const char *peer, bool is_unix)
+dv__conn *dv__conn_new(dv__core *k, const dv__io_ops *ops, void *io, const dv__peer *peer)
 {
     dv__conn *c = dv_calloc(DV_MEM_HTTP, 1, sizeof *c);
     if (c == NULL)
         return NULL;
-    *c = (dv__conn){.core = k, .ops = ops, .io = io, .next = k->conns, .is_unix = is_unix};
-    snprintf(c->peer, sizeof c->peer, "%s", peer);
+    *c = (dv__conn){.core = k, .ops = ops, .io = io, .next = k->conns, .peer = *peer};
+    dv__peers_add(&k->peers, &c->same_peer, peer);
     if (k->conns != NULL)
         k->conns->prev = c;
     k->conns = c;
@@ -221,17 +222,41 @@ void dv__core_drain(dv__core *k)
     }
 }
 
+static bool idler(const dv__conn *c, const dv__conn *than)
+{
+    return c->state == DV__CONN_IDLE && c->ops->pending(c->io) == 0 &&
+           (than == NULL || c->state_since < than->state_since);
+}
+
+static bool evict(dv__conn *c)
+{
+    if (c == NULL)
+        return false;
+    dv__conn_enter(c);
+    dv__conn_close(c, false);
+    dv__conn_leave(c);
+    return true;
+}
+
 bool dv__core_evict(dv__core *k)
 {
     dv__conn *oldest = NULL;
     for (dv__conn *c = k->conns; c != NULL; c = c->next)
-        if (c->state == DV__CONN_IDLE && c->ops->pending(c->io) == 0 &&
-            (oldest == NULL || c->state_since < oldest->state_since))
+        if (idler(c, oldest))
             oldest = c;
-    if (oldest == NULL)
-        return false;
-    dv__conn_enter(oldest);
-    dv__conn_close(oldest, false);
-    dv__conn_leave(oldest);
-    return true;
+    return evict(oldest);
+}
+
+bool dv__core_admit_peer(dv__core *k, const dv__peer *p)
+{
+    dv__conn *oldest = NULL;
+    unsigned n = 0;
+    if (k->o.max_per_address == 0)
+        return true;
+    for (dv__peer_link *l = NULL; (l = dv__peers_next(&k->peers, p, l)) != NULL; n++) {
+        dv__conn *c = (dv__conn *)((char *)l - offsetof(dv__conn, same_peer));
+        if (idler(c, oldest))
+            oldest = c;
+    }
+    return n < k->o.max_per_address || evict(oldest);
 }

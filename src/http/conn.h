@@ -8,6 +8,7 @@
 #define DV_HTTP_CONN_H
 
 #include "http/core.h"
+#include "http/peer.h"
 
 #define DV__CONN_CLOSED SIZE_MAX
 
@@ -22,7 +23,7 @@ typedef struct dv__io_ops {
 } dv__io_ops;
 
 /** A new connection in k's list; NULL when out of memory (io is then the caller's). Sets its first deadline. */
-dv__conn *dv__conn_new(dv__core *k, const dv__io_ops *ops, void *io, const char *peer, bool is_unix);
+dv__conn *dv__conn_new(dv__core *k, const dv__io_ops *ops, void *io, const dv__peer *peer);
 /**
  * Bytes from the client.
  * @return  how many were used; the rest waits for ops->resume. DV__CONN_CLOSED: the connection is gone

@@ -5,8 +5,6 @@
 #include "base/attr.h"
 #include "base/clock.h"
 
-#include <string.h>
-
 enum { HEAD_STEP = 2 << 10 };
 
 /* The server's own reply to what it does not take. The rest of the input has no meaning any more. */
@@ -16,7 +14,7 @@ void dv__conn_refuse(dv__conn *c, int status, const char *why)
     const dv_http_options *o = &c->core->o;
     const char *type = "text/plain; charset=utf-8";
     dv_buf body;
-    dv__core_log(c->core, DV_HTTP_LOG_INFO, "%s: %d %s", c->peer, status, why);
+    dv__core_log(c->core, DV_HTTP_LOG_INFO, "%s: %d %s", c->peer.text, status, why);
     dv_buf_init(&body, 0);
     if (o->on_refuse != NULL)
         o->on_refuse(o->arg, status, why, &body, &type);
@@ -71,13 +69,17 @@ static void head_done(dv__conn *c)
         dv__conn_set_state(c, DV__CONN_BODY, o->body_timeout_ms);
     else
         dv__conn_set_state(c, DV__CONN_REPLY, 0);
+    r->deciding = true;
     if (o->on_head != NULL)
         o->on_head(o->arg, r);
+    r->deciding = false;
     pthread_mutex_lock(&r->mutex);
     bool replied = r->state != DV__REPLY_NONE;
     pthread_mutex_unlock(&r->mutex);
     if (replied)
         dv__conn_serve(c);
+    else if (r->head.length > r->body.limit)
+        dv__conn_refuse(c, 413, "the body is too large");
     else if (c->state == DV__CONN_REPLY)
         body_done(c);
     else if (r->head.expect_continue && dv__conn_put(c, go_on, sizeof go_on - 1) != 0)
@@ -155,8 +157,7 @@ static void begin_request(dv__conn *c)
     c->req = r;
     c->exchange_mark = c->written;
     r->conn = c;
-    r->is_unix = c->is_unix;
-    memcpy(r->peer, c->peer, sizeof r->peer);
+    r->peer = c->peer;
     dv__conn_set_state(c, DV__CONN_HEAD, c->core->o.head_timeout_ms);
 }
 

@@ -29,7 +29,6 @@ struct dv__conn {
     bool linger;    /* unread input: close only after the client did, or it would lose the reply */
     bool finished;  /* FIN is sent */
     bool eof;       /* the client's FIN came */
-    bool is_unix;
     dv__chunked chunked;
     uint64_t body_left;
     uint64_t phase_end, stall_end; /* deadlines in ns, 0: none */
@@ -38,7 +37,8 @@ struct dv__conn {
     uint64_t written;              /* bytes given to the transport */
     uint64_t stall_mark;           /* of those, bytes that must be taken by stall_end */
     uint64_t exchange_mark;        /* written at the beginning of the present reply */
-    char peer[64];
+    dv__peer peer;
+    dv__peer_link same_peer;
 };
 
 /** Around everything that uses c after it may have been closed; leave tells whether it is open still, and frees it if not. */

@@ -15,6 +15,8 @@ void dv__core_init(dv__core *k, const dv_http_options *o)
     *k = (dv__core){.o = *o};
     pthread_mutex_init(&k->lock, NULL);
     k->ready_end = &k->ready;
+    k->tasks_end = &k->tasks;
+    dv__peers_init(&k->peers);
     /* Ids tell requests apart; nothing depends on their being unguessable, so a failure here only makes them repeat. */
     if (getrandom(&k->id_prefix, sizeof k->id_prefix, 0) != (ssize_t)sizeof k->id_prefix)
         k->id_prefix = (uint64_t)time(NULL);
@@ -44,11 +46,11 @@ static dv_http_req *take_list(dv__core *k)
     return list;
 }
 
-void dv__core_run_ready(dv__core *k)
+bool dv__core_run_ready(dv__core *k)
 {
     /* One round: what becomes ready meanwhile wakes again, so a busy stream cannot keep sockets from being read. */
-    dv_http_req *next;
-    for (dv_http_req *r = take_list(k); r != NULL; r = next) {
+    dv_http_req *next, *list = take_list(k);
+    for (dv_http_req *r = list; r != NULL; r = next) {
         pthread_mutex_lock(&r->mutex);
         next = r->next_ready; /* before ready is cleared: from then on the link belongs to the next push */
         r->ready = false;
@@ -57,11 +59,47 @@ void dv__core_run_ready(dv__core *k)
             dv__conn_pump(r->conn);
         dv_http_unref(r);
     }
+    return list != NULL;
+}
+
+void dv__core_post(dv__core *k, dv_http_task *t)
+{
+    t->next = NULL;
+    pthread_mutex_lock(&k->lock);
+    bool first = k->tasks == NULL;
+    *k->tasks_end = t;
+    k->tasks_end = &t->next;
+    pthread_mutex_unlock(&k->lock);
+    if (first && k->wake != NULL)
+        k->wake(k->wake_arg);
+}
+
+static dv_http_task *take_tasks(dv__core *k)
+{
+    pthread_mutex_lock(&k->lock);
+    dv_http_task *list = k->tasks;
+    k->tasks = NULL;
+    k->tasks_end = &k->tasks;
+    pthread_mutex_unlock(&k->lock);
+    return list;
+}
+
+bool dv__core_run_tasks(dv__core *k)
+{
+    /* One round, as for ready requests. */
+    dv_http_task *next, *list = take_tasks(k);
+    for (dv_http_task *t = list; t != NULL; t = next) {
+        next = t->next; /* before fn: it may free the task or post it again */
+        t->fn(t);
+    }
+    return list != NULL;
 }
 
 void dv__core_fini(dv__core *k)
 {
-    dv__core_run_ready(k); /* no connections any more: this only drops references */
+    /* No connections any more: this only drops references. Their ends may post, and what is posted may drop others. */
+    while (dv__core_run_tasks(k) || dv__core_run_ready(k))
+        continue;
     pthread_mutex_destroy(&k->lock);
 }
 

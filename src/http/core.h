@@ -4,6 +4,7 @@
 #ifndef DV_HTTP_CORE_H
 #define DV_HTTP_CORE_H
 
+#include "http/peer.h"
 #include "http/server.h"
 #include "http/status.h"
 
@@ -20,14 +21,16 @@ typedef struct dv__core {
             arg); /**< makes the I/O thread call dv__core_run_ready; any thread; NULL in tests that call it themselves */
     void *wake_arg;
 
-    pthread_mutex_t lock; /**< of the ready list. Taken with a request's mutex held, never the other way round */
+    pthread_mutex_t lock; /**< of the two lists. Taken with a request's mutex held, never the other way round */
     dv_http_req *ready, **ready_end;
+    dv_http_task *tasks, **tasks_end;
 
     atomic_uint n_conns;  /**< relaxed: for people; the I/O thread alone writes it */
     atomic_bool draining; /**< relaxed: whoever reads it too late closes one reply later */
 
     /* I/O thread only. */
     dv__conn *conns; /**< list */
+    dv__peers peers;
     uint64_t id_prefix;
     uint32_t id_next;
     time_t date_at;
@@ -36,12 +39,16 @@ typedef struct dv__core {
 
 /** o is checked by the caller. */
 void dv__core_init(dv__core *k, const dv_http_options *o);
-/** After all connections are closed. */
+/** After all connections are closed. What was posted still runs. */
 void dv__core_fini(dv__core *k);
 /** Put r on the ready list, with a reference. r's mutex is held. Any thread. */
 void dv__core_ready(dv__core *k, dv_http_req *r);
-/** Serve every request on the ready list. I/O thread. */
-void dv__core_run_ready(dv__core *k);
+/** dv_http_post. Any thread. */
+void dv__core_post(dv__core *k, dv_http_task *t);
+/** Call every task that is posted by now; false: there was none. I/O thread. */
+bool dv__core_run_tasks(dv__core *k);
+/** Serve every request on the ready list; false: there was none. I/O thread. */
+bool dv__core_run_ready(dv__core *k);
 /** The present date for a Date field. I/O thread. */
 const char *dv__core_date(dv__core *k);
 /** Cut every connection. I/O thread. */
@@ -50,6 +57,9 @@ void dv__core_cut_all(dv__core *k);
 void dv__core_drain(dv__core *k);
 /** Close the connection that is idle for the longest time; false if none is. I/O thread. */
 bool dv__core_evict(dv__core *k);
+/** Whether one more connection of p's address is within max_per_address; for that the one of them that is idle for the longest time may be closed.
+ * I/O thread. */
+bool dv__core_admit_peer(dv__core *k, const dv__peer *p);
 void dv__core_log(const dv__core *k, int level, const char *fmt, ...) DV_PRINTF(3, 4);
 
 #endif

@@ -26,24 +26,16 @@ struct dv__listener {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     dev_t dev; /* which file path was when it was made */
     ino_t ino;
+    int tag;
+    dv_http_tls *tls; /* NULL: plain */
 };
 
-static void peer_text(char *out, size_t cap, const struct sockaddr *sa, int len)
-{
-    char host[48], port[8];
-    if (sa->sa_family == AF_UNIX ||
-        getnameinfo(sa, (socklen_t)len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        snprintf(out, cap, "unix");
-    else
-        snprintf(out, cap, sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-/* Too many connections: say so as well as it goes without one. */
-static void turn_away(evutil_socket_t fd)
+/* Too many connections: say so as well as it goes without one, which with TLS is not at all. */
+static void turn_away(evutil_socket_t fd, bool tls)
 {
     static const char text[] =
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    ssize_t n = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = tls ? 0 : send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
     shutdown(fd, SHUT_WR);
     evutil_closesocket(fd);
@@ -53,13 +45,16 @@ static void on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sock
 {
     const dv__listener *l = arg;
     dv__core *k = l->all->core;
-    char peer[64];
-    peer_text(peer, sizeof peer, sa, len);
-    if (atomic_load_explicit(&k->n_conns, memory_order_relaxed) >= k->o.max_connections && !dv__core_evict(k)) {
-        dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections", peer);
-        turn_away(fd);
-    } else if (dv__bev_open(k, l->all->base, fd, peer, l->path[0] != 0) != 0) {
-        dv__core_log(k, DV_HTTP_LOG_ERROR, "%s: out of memory", peer);
+    dv__peer peer = {.is_unix = l->path[0] != 0, .tls = l->tls != NULL, .tag = l->tag};
+    dv__peer_set(&peer, sa, (socklen_t)len);
+    if (!dv__core_admit_peer(k, &peer)) {
+        dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections of this address", peer.text);
+        turn_away(fd, l->tls != NULL);
+    } else if (atomic_load_explicit(&k->n_conns, memory_order_relaxed) >= k->o.max_connections && !dv__core_evict(k)) {
+        dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections", peer.text);
+        turn_away(fd, l->tls != NULL);
+    } else if (dv__bev_open(k, l->all->base, fd, &peer) != 0) {
+        dv__core_log(k, DV_HTTP_LOG_ERROR, "%s: out of memory", peer.text);
     }
 }
 
@@ -92,12 +87,14 @@ static void listener_free(dv__listener *l)
     dv_free(l);
 }
 
-/* Accept on fd, which is taken also on failure. path: NULL for TCP */
-static int add(dv__listeners *all, evutil_socket_t fd, const char *path, dv_err *err)
+/* Accept on fd, which is taken also on failure. */
+static int add(dv__listeners *all, evutil_socket_t fd, const dv_http_where *w, dv_err *err)
 {
     dv__listener *l = dv_calloc(DV_MEM_HTTP, 1, sizeof *l);
     if (l != NULL) {
         l->all = all;
+        l->tag = w->tag;
+        l->tls = w->tls;
         l->ev = evconnlistener_new(all->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
         l->again = event_new(all->base, -1, 0, on_again, l);
     }
@@ -109,8 +106,8 @@ static int add(dv__listeners *all, evutil_socket_t fd, const char *path, dv_err 
         return dv_fail(err, DV_ENOMEM, "listen: %s", dv_error_text(DV_ENOMEM));
     }
     struct stat st;
-    if (path != NULL && lstat(path, &st) == 0) {
-        snprintf(l->path, sizeof l->path, "%s", path);
+    if (w->path != NULL && lstat(w->path, &st) == 0) {
+        snprintf(l->path, sizeof l->path, "%s", w->path);
         l->dev = st.st_dev;
         l->ino = st.st_ino;
     }
@@ -127,13 +124,14 @@ static int sys_fail(dv_err *err, const char *what)
     return dv_fail(err, code, "listen on %s: %s", what, strerror(e));
 }
 
-static int listen_address(dv__listeners *all, const struct addrinfo *ai, const char *host, uint16_t *port, dv_err *err)
+static int listen_address(dv__listeners *all, const struct addrinfo *ai, const dv_http_where *w, uint16_t *port,
+                          dv_err *err)
 {
     const int on = 1;
     struct sockaddr_storage sa = {0};
     socklen_t len = sizeof sa;
     char what[128];
-    snprintf(what, sizeof what, "%s port %u", host, *port);
+    snprintf(what, sizeof what, "%s port %u", w->host, *port);
     memcpy(&sa, ai->ai_addr, ai->ai_addrlen);
     if (sa.ss_family == AF_INET6)
         ((struct sockaddr_in6 *)&sa)->sin6_port = htons(*port);
@@ -153,24 +151,25 @@ static int listen_address(dv__listeners *all, const struct addrinfo *ai, const c
     }
     *port = ntohs(sa.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&sa)->sin6_port
                                            : ((struct sockaddr_in *)&sa)->sin_port);
-    return add(all, fd, NULL, err);
+    return add(all, fd, w, err);
 }
 
-int dv__listen_tcp(dv__listeners *all, const char *host, uint16_t port, uint16_t *bound, dv_err *err)
+static int listen_tcp(dv__listeners *all, const dv_http_where *w, uint16_t *bound, dv_err *err)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
-    int rc = getaddrinfo(host, NULL, &hints, &list);
+    uint16_t port = w->port;
+    int rc = getaddrinfo(w->host, NULL, &hints, &list);
     if (rc != 0)
-        return dv_fail(err, DV_EINVAL, "listen on \"%s\": %s", host, gai_strerror(rc));
+        return dv_fail(err, DV_EINVAL, "listen on \"%s\": %s", w->host, gai_strerror(rc));
     int code = 0, n = 0;
     dv_err first = {0};
     /* A name such as localhost may have an address of a family that this machine does not have: one that works is enough. */
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
         if (ai->ai_family != AF_INET && ai->ai_family != AF_INET6)
             continue;
-        code = listen_address(all, ai, host, &port, &first);
+        code = listen_address(all, ai, w, &port, &first);
         if (code == DV_EBUSY || code == DV_ENOMEM)
             break;
         n += code == 0;
@@ -201,8 +200,9 @@ static int clear_path(const struct sockaddr_un *sa, dv_err *err)
     return unlink(sa->sun_path) == 0 || errno == ENOENT ? 0 : sys_fail(err, sa->sun_path);
 }
 
-int dv__listen_unix(dv__listeners *all, const char *path, unsigned mode, dv_err *err)
+static int listen_unix(dv__listeners *all, const dv_http_where *w, dv_err *err)
 {
+    const char *path = w->path;
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof sa.sun_path)
@@ -215,22 +215,31 @@ int dv__listen_unix(dv__listeners *all, const char *path, unsigned mode, dv_err 
     if (fd < 0)
         return sys_fail(err, path);
     /* Linux gives the file the descriptor's mode, less the umask, so it is never open to more. */
-    fchmod(fd, mode & 0777);
+    fchmod(fd, w->mode & 0777);
     if (bind(fd, (struct sockaddr *)&sa, sizeof sa) != 0) {
         code = sys_fail(err, path);
         close(fd);
         return code;
     }
-    if (chmod(path, mode & 0777) != 0 || listen(fd, BACKLOG) != 0) {
+    if (chmod(path, w->mode & 0777) != 0 || listen(fd, BACKLOG) != 0) {
         code = sys_fail(err, path);
         unlink(path);
         close(fd);
         return code;
     }
-    code = add(all, fd, path, err);
+    code = add(all, fd, w, err);
     if (code != 0)
         unlink(path);
     return code;
+}
+
+int dv__listen(dv__listeners *all, const dv_http_where *w, uint16_t *bound, dv_err *err)
+{
+    if ((w->host == NULL) == (w->path == NULL))
+        return dv_fail(err, DV_EINVAL, "listen: either a host or a path");
+    if (w->path != NULL && w->tls != NULL)
+        return dv_fail(err, DV_EINVAL, "listen on %s: there is no TLS on a unix socket", w->path);
+    return w->path != NULL ? listen_unix(all, w, err) : listen_tcp(all, w, bound, err);
 }
 
 void dv__listen_stop(dv__listeners *all)

@@ -16,8 +16,8 @@ typedef struct dv__listeners {
     dv__listener *list;
 } dv__listeners;
 
-int dv__listen_tcp(dv__listeners *l, const char *host, uint16_t port, uint16_t *bound, dv_err *err);
-int dv__listen_unix(dv__listeners *l, const char *path, unsigned mode, dv_err *err);
+/** dv_http_listen */
+int dv__listen(dv__listeners *l, const dv_http_where *w, uint16_t *bound, dv_err *err);
 /** Close them all and remove their socket files. */
 void dv__listen_stop(dv__listeners *l);
 

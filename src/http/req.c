@@ -82,12 +82,29 @@ dv_http_verb dv_http_method(const dv_http_req *r) { return r->head.verb; }
 const char *dv_http_method_text(const dv_http_req *r) { return r->raw.data + r->head.method; }
 const char *dv_http_path(const dv_http_req *r) { return r->target.path; }
 const char *dv_http_target(const dv_http_req *r) { return r->raw.data + r->head.target; }
-const char *dv_http_peer(const dv_http_req *r) { return r->peer; }
-bool dv_http_is_unix(const dv_http_req *r) { return r->is_unix; }
+const char *dv_http_peer(const dv_http_req *r) { return r->peer.text; }
+bool dv_http_is_unix(const dv_http_req *r) { return r->peer.is_unix; }
+bool dv_http_is_tls(const dv_http_req *r) { return r->peer.tls; }
+int dv_http_tag(const dv_http_req *r) { return r->peer.tag; }
 const char *dv_http_id(const dv_http_req *r) { return r->id; }
 uint64_t dv_http_begun_ns(const dv_http_req *r) { return r->begun_ns; }
 dv_http_server *dv_http_server_of(const dv_http_req *r) { return r->server; }
 void *dv_http_user(const dv_http_req *r) { return r->user; }
+
+bool dv_http_address(const dv_http_req *r, uint8_t addr[16])
+{
+    if (r->peer.has_addr)
+        memcpy(addr, r->peer.addr, 16);
+    return r->peer.has_addr;
+}
+
+int dv_http_limit_body(dv_http_req *r, size_t max)
+{
+    if (!r->deciding || max == 0)
+        return DV_EINVAL;
+    r->body.limit = DV_MIN(r->body.limit, max);
+    return r->head.length > r->body.limit ? DV_ELIMIT : 0;
+}
 
 void dv_http_set_user(dv_http_req *r, void *user, void (*destroy)(void *user))
 {

@@ -5,6 +5,7 @@
 
 #include "http/core.h"
 #include "http/parse.h"
+#include "http/peer.h"
 
 typedef enum dv__reply_state {
     DV__REPLY_NONE,
@@ -19,6 +20,7 @@ struct dv_http_req {
     dv_http_server *server;
     dv__conn *conn; /**< I/O thread only; NULL once the exchange is over */
     bool told;      /**< I/O thread only: on_head was called, so on_end is owed */
+    bool deciding;  /**< I/O thread only: on_head runs */
 
     /* The request: written by the I/O thread before the callbacks, then not changed. */
     dv__head head;
@@ -28,8 +30,7 @@ struct dv_http_req {
     dv_buf body;
     size_t counted; /**< bytes of body that count against max_bodies */
     char id[25];
-    char peer[64];
-    bool is_unix;
+    dv__peer peer;
     uint64_t begun_ns;
     void *user;
     void (*destroy)(void *user);

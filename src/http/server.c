@@ -67,12 +67,12 @@ static int check_options(const dv_http_options *o, dv_err *err)
                 {"max_uri", o->max_uri, 16, o->max_head},
                 {"max_body", o->max_body, 1, gib},
                 {"max_bodies", o->max_bodies, o->max_body, UINT64_MAX},
-                {"max_connections", o->max_connections, 1, 65536},
+                {"max_connections", o->max_connections, 1, 1000000},
                 {"max_ahead", o->max_ahead, 1 << 10, gib},
                 {"stream_queue_bytes", o->stream_queue_bytes, 1 << 10, gib},
                 {"head_timeout_ms", o->head_timeout_ms, 1, hour},
                 {"body_timeout_ms", o->body_timeout_ms, 1, hour},
-                {"idle_timeout_ms", o->idle_timeout_ms, 1, hour},
+                {"idle_timeout_ms", o->idle_timeout_ms, 1, 24 * hour},
                 {"write_stall_ms", o->write_stall_ms, 1, hour},
                 {"linger_ms", o->linger_ms, 1, hour}};
     for (size_t i = 0; i < DV_ARRAY_LEN(rows); i++)
@@ -124,6 +124,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     uint64_t n;
     ssize_t got = read(s->wake_fd, &n, sizeof n);
     (void)got; /* before the list is taken: a push after that wakes again */
+    dv__core_run_tasks(&s->core);
     dv__core_run_ready(&s->core);
     drain_step(s);
 }
@@ -186,15 +187,13 @@ void dv_http_close(dv_http_server **server)
     dv_free(s);
 }
 
-int dv_http_listen_tcp(dv_http_server *s, const char *host, uint16_t port, uint16_t *bound, dv_err *err)
+int dv_http_listen(dv_http_server *s, const dv_http_where *w, uint16_t *bound, dv_err *err)
 {
-    return dv__listen_tcp(&s->listeners, host, port, bound, err);
+    return dv__listen(&s->listeners, w, bound, err);
 }
 
-int dv_http_listen_unix(dv_http_server *s, const char *path, unsigned mode, dv_err *err)
-{
-    return dv__listen_unix(&s->listeners, path, mode, err);
-}
+void dv_http_post(dv_http_server *s, dv_http_task *t) { dv__core_post(&s->core, t); }
+void dv_http_set_max_per_address(dv_http_server *s, unsigned max) { s->core.o.max_per_address = max; }
 
 int dv_http_run(dv_http_server *s)
 {

@@ -21,6 +21,8 @@
 
 typedef struct dv_http_server dv_http_server;
 typedef struct dv_http_req dv_http_req;
+typedef struct dv_http_tls dv_http_tls;
+struct event_base;
 
 typedef enum dv_http_verb {
     DV_HTTP_OTHER, /**< any other token; see dv_http_method_text */
@@ -64,7 +66,9 @@ typedef struct dv_http_options {
     size_t
         max_bodies; /**< of all requests of the process that are alive, and of their replies above DV_HTTP_SMALL_REPLY until
                             they are sent; over it: 503 */
-    unsigned max_connections; /**< 1 to 65536; over it the longest idle one is closed; if none is idle: 503 */
+    unsigned
+        max_connections; /**< 1 to 1000000; over it the longest idle one is closed; if none is idle: 503 (with TLS: closed) */
+    unsigned max_per_address; /**< 0: no limit. The same for the connections of one address, or of one /64 of IPv6 */
     size_t max_ahead; /**< what a client may send while its reply is not complete; over it the connection is cut */
     size_t stream_queue_bytes; /**< bound of a stream's queue, see dv_http_stream_write */
     unsigned head_timeout_ms;  /**< from the first byte of a head (or from accept) to its end: 408 */
@@ -75,7 +79,8 @@ typedef struct dv_http_options {
     const char *server_name;   /**< for the Server field; NULL: none; borrowed */
 
     void *arg; /**< first argument of all callbacks */
-    /** The head is complete, no byte of the body is parsed. May reply (401, 404, 403...): then the body is never parsed. */
+    /** The head is complete, no byte of the body is parsed. May reply (401, 404, 403...): then the body is never parsed, and there is no
+     * on_request. May call dv_http_limit_body. */
     void (*on_head)(void *arg, dv_http_req *r);
     /** The body is complete. The request is borrowed: a reply that comes later needs a dv_http_ref. If nothing was replied
      *  and no reference taken when this returns, the client gets a 500. */
@@ -102,23 +107,27 @@ void dv_http_options_init(dv_http_options *o);
  * Errors: DV_EINVAL (an option out of its range, named), DV_ENOMEM, DV_EIO (the system has no event loop for us).
  */
 int dv_http_open(dv_http_server **out, const dv_http_options *o, dv_err *err);
-/** Free the server, after dv_http_run has returned. Requests may outlive it. *s may be NULL, becomes NULL. */
+/** Free the server, after dv_http_run has returned, and run what is posted. Requests may outlive it. *s may be NULL, becomes NULL. */
 void dv_http_close(dv_http_server **s);
 
+/** A place to listen: host and port, or path. Strings are borrowed for the call, tls until the server is closed. */
+typedef struct dv_http_where {
+    const char *host; /**< "127.0.0.1", "::1", "localhost", "0.0.0.0": every address of it. NULL: a unix socket */
+    uint16_t port;    /**< 0: any free one */
+    const char *path; /**< of a unix socket. NULL: TCP */
+    unsigned mode;    /**< permissions of the socket's file, 0600 for instance; never wider in between */
+    int tag;          /**< what dv_http_tag tells of its requests */
+    dv_http_tls *tls; /**< NULL: plain HTTP. Not for a unix socket */
+} dv_http_where;
+
 /**
- * Listen on every address of host ("127.0.0.1", "::1", "localhost", "0.0.0.0").
- * @param port   0: any free one
+ * A unix socket's file is removed when the server stops listening. A socket file that is there already is replaced if nobody
+ * answers on it; any other file is not touched.
  * @param bound  the port; may be NULL
- * Errors: DV_EINVAL (host unknown), DV_EACCES, DV_EBUSY (address in use), DV_EIO.
+ * Errors: DV_EINVAL (host unknown, path too long or not a socket), DV_EACCES, DV_EBUSY (address in use, or somebody answers
+ * on the socket), DV_ENOMEM, DV_EIO.
  */
-int dv_http_listen_tcp(dv_http_server *s, const char *host, uint16_t port, uint16_t *bound, dv_err *err);
-/**
- * Listen on a unix socket, which is removed when the server stops listening. A socket file that is there already is replaced
- * if nobody answers on it; any other file is not touched.
- * @param mode  permissions of the file, 0600 for instance; never wider in between
- * Errors: DV_EINVAL (path too long, not a socket), DV_EACCES, DV_EBUSY (somebody answers), DV_EIO.
- */
-int dv_http_listen_unix(dv_http_server *s, const char *path, unsigned mode, dv_err *err);
+int dv_http_listen(dv_http_server *s, const dv_http_where *w, uint16_t *bound, dv_err *err);
 
 /**
  * Serve until dv_http_stop or the end of dv_http_drain. SIGPIPE is ignored from here on. Errors: DV_EIO.
@@ -142,8 +151,26 @@ int dv_http_on_signal(dv_http_server *s, int signo, void (*fn)(void *arg, int si
 /** Call fn on the I/O thread every interval_ms (at least 1) until the server is closed. Errors: DV_ENOMEM, DV_EIO. */
 int dv_http_timer(dv_http_server *s, unsigned interval_ms, void (*fn)(void *arg), void *arg);
 
-/** The event loop, for what else shall run on the I/O thread (outbound connections, say). It lives as long as the server. */
+/** The loop, for other sources of events: sockets of clients, children, timers. I/O thread, or before dv_http_run. Their events must be gone before
+ * dv_http_close. */
 struct event_base *dv_http_base(dv_http_server *s);
+
+/** Something to do on the I/O thread. Part of the caller's own struct; the list's link is the server's until fn is called. */
+typedef struct dv_http_task dv_http_task;
+struct dv_http_task {
+    dv_http_task *next;
+    void (*fn)(dv_http_task *t);
+};
+/**
+ * Call t->fn(t) on the I/O thread soon, in the order of posting, and never from inside of this call. From then on t is the
+ * caller's again: fn may free it or post it again. It must not be posted a second time before. No allocation, cannot fail. Any
+ * thread.
+ * What dv_http_run leaves, and what is posted after it, runs in dv_http_close, when all connections are closed and the loop is
+ * still there. Nothing may be posted after that.
+ */
+void dv_http_post(dv_http_server *s, dv_http_task *t);
+/** Change max_per_address for connections from now on. I/O thread. */
+void dv_http_set_max_per_address(dv_http_server *s, unsigned max);
 
 /* Request. Strings are terminated, owned by the request and do not change after on_head. Any thread that holds a reference. */
 
@@ -169,13 +196,25 @@ const char *dv_http_body(const dv_http_req *r, size_t *len);
 void dv_http_drop_body(dv_http_req *r);
 /** "127.0.0.1:5123", "[::1]:5123" or "unix". */
 const char *dv_http_peer(const dv_http_req *r);
+/** The peer's address, IPv4 as ::ffff:a.b.c.d; false, and addr untouched, for a unix socket. */
+bool dv_http_address(const dv_http_req *r, uint8_t addr[16]);
 bool dv_http_is_unix(const dv_http_req *r);
+bool dv_http_is_tls(const dv_http_req *r);
+/** Tag of the listener that the request came to. */
+int dv_http_tag(const dv_http_req *r);
 /** 24 hexadecimal digits, different for every request. Sent back as x-request-id in every reply, without the application's
  * help. */
 const char *dv_http_id(const dv_http_req *r);
 /** Monotonic time at which the head was complete, ns. */
 uint64_t dv_http_begun_ns(const dv_http_req *r);
 dv_http_server *dv_http_server_of(const dv_http_req *r);
+
+/**
+ * A tighter bound than max_body for this request's body, in on_head only. The first byte over it is a 413.
+ * @param max  at least 1
+ * Errors: DV_ELIMIT (the head announces more: 413 when on_head returns, unless it replies itself), DV_EINVAL (not in on_head).
+ */
+int dv_http_limit_body(dv_http_req *r, size_t max);
 
 /** The application's own pointer. Not locked: set it in on_head or on_request. destroy (may be NULL) runs with the request's
  * end, on whichever thread drops the last reference. */

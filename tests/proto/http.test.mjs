@@ -164,6 +164,7 @@ test('replies have what they should have, and no more', async () => {
     assert.deepEqual(names, ['content-length', 'content-type', 'date', 'server', 'x-echo', 'x-request-id']);
     const reply = JSON.parse(c.text.slice(c.text.indexOf('{')));
     assert.equal(reply.q, 'a b');
+    assert.equal(reply.tag, 1);
     assert.equal(reply.peer, `127.0.0.1:${c.socket.localPort}`);
     assert.match(head, new RegExp(`X-Request-Id: ${reply.id}`));
     c.destroy();
@@ -383,6 +384,57 @@ test('over max_connections the idle ones go first, then newcomers get 503', asyn
     await s.stop();
 });
 
+test('a body that a route limits', async () => {
+    const ask = async (text) => {
+        const c = server.connect();
+        c.send(text);
+        await until(() => c.count('\r\n\r\n') > 0, 'a reply');
+        c.destroy();
+        return c.text;
+    };
+    const before = await server.stats();
+    assert.match(await ask(post('/small', 'x'.repeat(100))), /^HTTP\/1\.1 200 /);
+    assert.match(await ask(post('/small', 'x'.repeat(101))), /^HTTP\/1\.1 413 /);
+    // Announced, it is refused before the client sends it.
+    assert.match(await ask('POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\nExpect: 100-continue\r\n\r\n'), /^HTTP\/1\.1 413 /);
+    const chunks = (n) => `POST /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'5\r\nabcde\r\n'.repeat(n)}0\r\n\r\n`;
+    assert.match(await ask(chunks(20)), /^HTTP\/1\.1 200 /);
+    assert.match(await ask(chunks(21)), /^HTTP\/1\.1 413 /);
+    assert.match(await ask(post('/echo', 'x'.repeat(101))), /^HTTP\/1\.1 200 /);
+    const stats = await server.stats();
+    assert.deepEqual([stats.requests - before.requests, stats.heads - before.heads], [4, 7]);
+});
+
+test('connections of one address', async () => {
+    const s = await Server.start('max_per_address=3');
+    // The server's counters come over another address, 127.0.0.2, which is as much of this machine.
+    const other = () => new Client(net.connect({ port: s.port, host: '127.0.0.1', localAddress: '127.0.0.2' }));
+    const idle = s.connect();
+    idle.send(get('/health'));
+    await idle.see('ok');
+    const busy = [];
+    for (let i = 0; i < 3; i++) {
+        busy.push(s.connect());
+        busy[i].send(get('/silent'));
+        await busy[i].see('\r\n\r\n');
+    }
+    await idle.end(); // it made way for the third
+    const late = s.connect(), elsewhere = other();
+    assert.match(await late.end(), /^HTTP\/1\.1 503 [^]*Retry-After: 1\r\n/);
+    elsewhere.send(get('/health'));
+    await elsewhere.see('\r\n\r\nok');
+    busy[0].destroy();
+    await until(async () => {
+        const c = s.connect();
+        c.send(get('/health', 'Connection: close\r\n'));
+        const text = await c.end();
+        c.destroy();
+        return text.startsWith('HTTP/1.1 200');
+    }, 'there is room again');
+    for (const c of [idle, late, elsewhere, ...busy]) c.destroy();
+    await s.stop();
+});
+
 test('a unix socket, its permissions, and a stale file', async () => {
     const path = join(folder, 's.sock');
     const s = await Server.start(`unix=${path}`);
@@ -390,7 +442,7 @@ test('a unix socket, its permissions, and a stale file', async () => {
     const c = new Client(net.connect(path));
     c.send(post('/echo', 'u'));
     await c.see('"body":"u"');
-    assert.match(c.text, /"unix":true/);
+    assert.match(c.text, /"unix":true,"tag":2,/);
     assert.match(c.text, /"peer":"unix"/);
     c.destroy();
     // Somebody answers there: a second server must not take it.

@@ -8,7 +8,8 @@
  *   GET /stream?n=&size=&ms=  n pieces, ms between them         GET /silent           a stream's head, and nothing, ever
  *   GET /broken          a stream that is aborted               GET /big?n=N          n bytes at once
  *   any /denied          401 before the body is read            GET /forgotten        no reply is made
- *   GET /flood           pieces as fast as they are taken       GET /stats            counters as JSON */
+ *   GET /flood           pieces as fast as they are taken       GET /stats            counters as JSON
+ *   any /small           as /echo, 100 bytes of body at most */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { TAG_TCP = 1, TAG_UNIX, SMALL = 100 };
 
 static dv_http_server *server;
 static unsigned drain_ms = 3000;
@@ -183,7 +186,8 @@ static void echo(dv_http_req *r)
     const char *body = dv_http_body(r, &len);
     dv_buf b;
     dv_buf_init(&b, 0);
-    dv_buf_printf(&b, "{\"length\":%zu,\"unix\":%s", len, dv_http_is_unix(r) ? "true" : "false");
+    dv_buf_printf(&b, "{\"length\":%zu,\"unix\":%s,\"tag\":%d", len, dv_http_is_unix(r) ? "true" : "false",
+                  dv_http_tag(r));
     pair(&b, "method", dv_http_method_text(r));
     pair(&b, "path", dv_http_path(r));
     pair(&b, "target", dv_http_target(r));
@@ -235,17 +239,10 @@ static void on_request(void *arg, dv_http_req *r)
     static const struct {
         const char *path;
         void (*fn)(dv_http_req *r);
-    } routes[] = {{"/health", health},
-                  {"/echo", echo},
-                  {"/slow", start_worker},
-                  {"/stream", start_worker},
-                  {"/flood", start_worker},
-                  {"/big", big},
-                  {"/silent", start_worker},
-                  {"/broken", broken},
-                  {"/stats", stats},
-                  {"/pending", start_worker},
-                  {"*", echo}};
+    } routes[] = {{"/health", health},        {"/echo", echo},          {"/slow", start_worker},
+                  {"/stream", start_worker},  {"/flood", start_worker}, {"/big", big},
+                  {"/silent", start_worker},  {"/broken", broken},      {"/stats", stats},
+                  {"/pending", start_worker}, {"/small", echo},         {"*", echo}};
     atomic_fetch_add(&requests, 1);
     if (strcmp(dv_http_path(r), "/forgotten") == 0)
         return;
@@ -263,6 +260,8 @@ static void on_head(void *arg, dv_http_req *r)
     atomic_fetch_add(&heads, 1);
     if (strcmp(dv_http_path(r), "/denied") == 0)
         dv_http_reply(r, 401, "text/plain", "denied", 6);
+    else if (strcmp(dv_http_path(r), "/small") == 0)
+        dv_http_limit_body(r, SMALL);
 }
 
 static void on_log(void *arg, int level, const char *text) { fprintf(stderr, "%d %s\n", level, text); }
@@ -286,6 +285,7 @@ static bool option(dv_http_options *o, const char *arg)
                 {"stream_queue_bytes", &o->stream_queue_bytes, NULL},
                 {"max_fields", NULL, &o->max_fields},
                 {"max_connections", NULL, &o->max_connections},
+                {"max_per_address", NULL, &o->max_per_address},
                 {"head_timeout_ms", NULL, &o->head_timeout_ms},
                 {"body_timeout_ms", NULL, &o->body_timeout_ms},
                 {"idle_timeout_ms", NULL, &o->idle_timeout_ms},
@@ -309,7 +309,8 @@ int main(int argc, char **argv)
     dv_http_options o;
     dv_err err = {0};
     uint16_t port = 0;
-    const char *unix_path = NULL;
+    const dv_http_where tcp = {.host = "127.0.0.1", .tag = TAG_TCP};
+    dv_http_where file = {.mode = 0600, .tag = TAG_UNIX};
     dv_http_options_init(&o);
     o.server_name = "echo";
     o.on_head = on_head;
@@ -320,14 +321,14 @@ int main(int argc, char **argv)
     o.log = on_log;
     for (int i = 1; i < argc; i++) {
         if (strncmp(argv[i], "unix=", 5) == 0) {
-            unix_path = argv[i] + 5;
+            file.path = argv[i] + 5;
         } else if (!option(&o, argv[i])) {
             fprintf(stderr, "unknown option %s\n", argv[i]);
             return 2;
         }
     }
-    if (dv_http_open(&server, &o, &err) != 0 || dv_http_listen_tcp(server, "127.0.0.1", 0, &port, &err) != 0 ||
-        (unix_path != NULL && dv_http_listen_unix(server, unix_path, 0600, &err) != 0) ||
+    if (dv_http_open(&server, &o, &err) != 0 || dv_http_listen(server, &tcp, &port, &err) != 0 ||
+        (file.path != NULL && dv_http_listen(server, &file, NULL, &err) != 0) ||
         dv_http_on_signal(server, SIGTERM, on_term, NULL) != 0) {
         fprintf(stderr, "%s\n", err.msg);
         dv_http_close(&server);

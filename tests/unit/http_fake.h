@@ -80,7 +80,8 @@ static inline bool fake_open(fake *f, dv__core *k)
     *f = (fake){0};
     dv_buf_init(&f->in, 0);
     dv_buf_init(&f->out, 0);
-    f->conn = dv__conn_new(k, &fake_ops, f, "test", false);
+    const dv__peer peer = {.text = "test"};
+    f->conn = dv__conn_new(k, &fake_ops, f, &peer);
     f->closed = f->conn == NULL;
     return !f->closed;
 }

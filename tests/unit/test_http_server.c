@@ -142,6 +142,8 @@ static void *client(void *arg)
     return NULL;
 }
 
+static const dv_http_where any_port = {.host = "127.0.0.1"};
+
 static void *io(void *arg)
 {
     dv_http_server *s = arg;
@@ -168,7 +170,7 @@ static void test_threads(void **state)
     void *ran = NULL;
     size_t used = dv_mem_used(DV_MEM_CAT_N);
     assert_int_equal(dv_http_open(&s, &o, &err), 0);
-    assert_int_equal(dv_http_listen_tcp(s, "127.0.0.1", 0, &port, &err), 0);
+    assert_int_equal(dv_http_listen(s, &any_port, &port, &err), 0);
     assert_int_not_equal(port, 0);
     assert_int_equal(pthread_create(&io_thread, NULL, io, s), 0);
     for (int i = 0; i < N_WORKERS; i++)
@@ -194,6 +196,62 @@ static void test_threads(void **state)
     assert_int_equal(atomic_load(&n_ok), N_CLIENTS * N_ROUNDS);
     assert_int_equal(atomic_load(&n_heads), atomic_load(&n_ends));
     assert_int_equal(dv_mem_used(DV_MEM_CAT_N), used);
+}
+
+/* Tasks that count, and post the next one from the loop, and from the end of the server. */
+typedef struct chain {
+    dv_http_task task; /* first: fn gets the chain */
+    dv_http_server *server;
+    unsigned *order;
+    unsigned id, again;
+} chain;
+
+static void run_chain(dv_http_task *t)
+{
+    chain *c = (chain *)t;
+    *c->order = *c->order * 10 + c->id;
+    if (c->again-- > 1)
+        dv_http_post(c->server, t);
+    else if (c->id == 3)
+        dv_http_stop(c->server);
+}
+
+static void *post_from_thread(void *arg)
+{
+    chain *c = arg;
+    for (unsigned i = 0; i < 3; i++)
+        dv_http_post(c->server, &c[i].task);
+    return NULL;
+}
+
+static void test_post(void **state)
+{
+    dv_http_options o = options();
+    dv_http_server *s = NULL;
+    pthread_t t;
+    unsigned order = 0;
+    assert_int_equal(dv_http_open(&s, &o, NULL), 0);
+    assert_non_null(dv_http_base(s));
+    chain c[] = {{{.fn = run_chain}, s, &order, 1, 1},
+                 {{.fn = run_chain}, s, &order, 2, 2},
+                 {{.fn = run_chain}, s, &order, 3, 2}};
+    assert_int_equal(pthread_create(&t, NULL, post_from_thread, c), 0);
+    assert_int_equal(dv_http_run(s), 0);
+    pthread_join(t, NULL);
+    /* What 2 posts from inside comes after itself; where between, depends on when the other thread came. */
+    unsigned n[4] = {0};
+    for (unsigned rest = order; rest > 0; rest /= 10)
+        n[rest % 10]++;
+    assert_true(n[1] == 1 && n[2] == 2 && n[3] == 2);
+    /* After the loop: by the close, also what a task posts then. */
+    order = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        c[i].again = i + 1;
+        dv_http_post(s, &c[i].task);
+    }
+    assert_int_equal(order, 0);
+    dv_http_close(&s);
+    assert_int_equal(order, 123233);
 }
 
 static void tick(void *arg)
@@ -261,16 +319,25 @@ static void test_listen_errors(void **state)
     char path[200];
     assert_int_equal(dv_http_open(&s, &o, NULL), 0);
     dv_err err = {0};
-    assert_int_equal(dv_http_listen_tcp(s, "not a host", 0, NULL, &err), DV_EINVAL);
+    assert_int_equal(dv_http_listen(s, &(dv_http_where){.host = "not a host"}, NULL, &err), DV_EINVAL);
     err = (dv_err){0};
-    assert_int_equal(dv_http_listen_tcp(s, "127.0.0.1", 0, &port, &err), 0);
-    assert_int_equal(dv_http_listen_tcp(s, "127.0.0.1", port, NULL, &err), DV_EBUSY);
+    assert_int_equal(dv_http_listen(s, &any_port, &port, &err), 0);
+    assert_int_equal(dv_http_listen(s, &(dv_http_where){.host = "127.0.0.1", .port = port}, NULL, &err), DV_EBUSY);
     memset(path, 'p', sizeof path - 1);
     path[sizeof path - 1] = 0;
-    assert_int_equal(dv_http_listen_unix(s, path, 0600, NULL), DV_EINVAL);
-    assert_int_equal(dv_http_listen_unix(s, "", 0600, NULL), DV_EINVAL);
-    assert_int_equal(dv_http_listen_unix(s, "/nonexistent-folder/s", 0600, NULL), DV_EIO);
-    assert_int_equal(dv_http_listen_unix(s, "/dev/null", 0600, NULL), DV_EINVAL);
+    const struct {
+        const char *path;
+        int code;
+    } rows[] = {{path, DV_EINVAL},
+                {"", DV_EINVAL},
+                {"/nonexistent-folder/s", DV_EIO},
+                {"/dev/null", DV_EINVAL},
+                {NULL, DV_EINVAL}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(dv_http_listen(s, &(dv_http_where){.path = rows[i].path, .mode = 0600}, NULL, NULL),
+                         rows[i].code);
+    assert_int_equal(dv_http_listen(s, &(dv_http_where){.host = "127.0.0.1", .path = "/tmp/both"}, NULL, NULL),
+                     DV_EINVAL);
     dv_http_close(&s);
 }
 
@@ -283,7 +350,7 @@ static void test_no_memory(void **state)
         dv_mem_fail_after(i);
         int code = dv_http_open(&s, &o, NULL);
         if (code == 0)
-            code = dv_http_listen_tcp(s, "127.0.0.1", 0, NULL, NULL);
+            code = dv_http_listen(s, &any_port, NULL, NULL);
         dv_mem_fail_after(0);
         assert_true(code == 0 || code == DV_ENOMEM);
         dv_http_close(&s);
@@ -294,8 +361,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_timer_and_signal), cmocka_unit_test(test_stop_first),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_listen_errors),    cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_timer_and_signal),
+        cmocka_unit_test(test_stop_first), cmocka_unit_test(test_options),
+        cmocka_unit_test(test_post),       cmocka_unit_test(test_listen_errors),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
