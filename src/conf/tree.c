@@ -43,6 +43,17 @@ static yaml_mark_t mark_of(const reader *r, size_t offset)
     return at;
 }
 
+/* The character at a mark, or 0. */
+static char char_at(const reader *r, yaml_mark_t at)
+{
+    size_t i = 0;
+    for (; at.line > 0 && i < r->len; i++)
+        at.line -= r->text[i] == '\n';
+    for (; at.column > 0 && i < r->len; i++)
+        at.column -= i + 1 == r->len || (r->text[i + 1] & 0xc0) != 0x80;
+    return i < r->len ? r->text[i] : 0;
+}
+
 static int fail_parser(reader *r)
 {
     const yaml_parser_t *p = &r->parser;
@@ -51,6 +62,8 @@ static int fail_parser(reader *r)
         return dv_fail(r->err, DV_ENOMEM, "%s: %s", r->shown, dv_error_text(DV_ENOMEM));
     if (p->error == YAML_READER_ERROR)
         return fail_at(r, DV_EFORMAT, mark_of(r, p->problem_offset), "not UTF-8 text, or a control character");
+    if (p->error == YAML_SCANNER_ERROR && char_at(r, p->problem_mark) == '\t')
+        return fail_at(r, DV_EFORMAT, p->problem_mark, "a tab; lines are indented with blanks");
     if (p->context != NULL)
         return dv_fail(r->err, DV_EFORMAT, "%s:%zu:%zu: not YAML: %s, %s that begins at %zu:%zu", r->shown,
                        p->problem_mark.line + 1, p->problem_mark.column + 1, problem, p->context,

@@ -166,8 +166,9 @@ static int set_num(dv__load *l, dv__slot slot, const char *text, const dv_conf_s
     char what[80];
     double v, min = (double)o->min, max = (double)o->max;
     if (dv_word_double(text, &v) && (o->open_min ? v > min : v >= min) && v <= max) {
-        *out = v;
-        return 0;
+        /* Not more digits than are shown: what is written out means the same. */
+        snprintf(what, sizeof what, "%.15g", v);
+        return dv_word_double(what, out) ? 0 : DV_EINTERNAL;
     }
     snprintf(what, sizeof what, o->open_min ? "a number above %g and up to %g" : "a number from %g to %g", min, max);
     return must_be(l, slot, s, what, text);

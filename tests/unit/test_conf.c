@@ -726,6 +726,27 @@ static void units(void **state)
     }
 }
 
+static void fractions(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"0.5", "0.5"},    {"1", "1"},
+        {"+0.25", "0.25"}, {"1e-3", "0.001"},
+        {"0.10", "0.1"},   {"0.12345678901234567890", "0.123456789012346"}, /* and that is what it is */
+    };
+    for (size_t i = 0; i < DV_ARRAY_LEN(cases); i++) {
+        const dv_conf_flag flag = {"defaults.top_p", cases[i].text, "--x"};
+        const dv_conf_input in = {.flags = &flag, .n_flags = 1};
+        dv_conf *c = cu_open_input(&in);
+        char want[64];
+        snprintf(want, sizeof want, "%s (--x)", cases[i].shown);
+        assert_string_equal(cu_shown("defaults.top_p", c), want);
+        assert_true(c->defaults.top_p == strtod(cases[i].shown, NULL));
+        dv_conf_close(&c);
+    }
+}
+
 /* ---- memory ---- */
 
 /* Everything there is, and so many models that allocations happen in many places: an arena asks for memory seldom. */
@@ -793,6 +814,7 @@ int main(void)
         cmocka_unit_test(elements_by_variables_and_flags),
         cmocka_unit_test(variables_of_others),
         cmocka_unit_test(units),
+        cmocka_unit_test(fractions),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

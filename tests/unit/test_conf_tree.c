@@ -116,9 +116,12 @@ static void what_is_no_yaml(void **state)
     refuse("a: [1\n", DV_EFORMAT,
            "f:2:1: not YAML: did not find expected ',' or ']', while parsing a flow sequence that begins at 1:4");
     refuse("a: b: c\n", DV_EFORMAT, "f:1:5: not YAML: mapping values are not allowed in this context");
+    refuse("a:\n\tb: 1\n", DV_EFORMAT, "f:2:1: a tab; lines are indented with blanks");
+    refuse("\xef\xbb\xbf\xc3\xa9:\n  \xc3\xa9: 1\n  \tb: 1\n", DV_EFORMAT,
+           "f:3:3: a tab; lines are indented with blanks");
     refuse(
-        "a:\n\tb: 1\n", DV_EFORMAT,
-        "f:2:1: not YAML: found character that cannot start any token, while scanning for the next token that begins at 2:1");
+        "a: @x\n", DV_EFORMAT,
+        "f:1:4: not YAML: found character that cannot start any token, while scanning for the next token that begins at 1:4");
     refuse("a: 'x\n", DV_EFORMAT,
            "f:2:1: not YAML: found unexpected end of stream, while scanning a quoted scalar that begins at 1:4");
     refuse("a: 1\n b: 2\n", DV_EFORMAT, "f:2:3: not YAML: mapping values are not allowed in this context");
