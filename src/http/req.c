@@ -112,6 +112,19 @@ void dv_http_set_user(dv_http_req *r, void *user, void (*destroy)(void *user))
     r->destroy = destroy;
 }
 
+bool dv_http_param(const dv_http_req *r, size_t i, const char **name, const char **value)
+{
+    if (i >= r->target.n_params)
+        return false;
+    *name = r->target.params;
+    *value = *name + strlen(*name) + 1;
+    while (i-- > 0) {
+        *name = *value + strlen(*value) + 1;
+        *value = *name + strlen(*name) + 1;
+    }
+    return true;
+}
+
 const char *dv_http_query(const dv_http_req *r, const char *name)
 {
     const char *p = r->target.params;

@@ -185,6 +185,8 @@ const char *dv_http_path(const dv_http_req *r);
 const char *dv_http_target(const dv_http_req *r);
 /** First query parameter of this name, decoded ('+' is a space); "" if it has no value, NULL if it is not there. */
 const char *dv_http_query(const dv_http_req *r, const char *name);
+/** Query parameter i, decoded; false if there are not so many. Takes time in proportion to i. */
+bool dv_http_param(const dv_http_req *r, size_t i, const char **name, const char **value);
 /** First field of this name, in any case; NULL if absent. These come at most once or the request is refused: Host,
  * Content-Length, Content-Type, Content-Encoding, Transfer-Encoding, Authorization, X-Api-Key, Origin, Expect. */
 const char *dv_http_header(const dv_http_req *r, const char *name);

@@ -39,8 +39,9 @@ struct dv__field {
     const char *name; /**< "*": any name that is not listed (the values of a map) */
     unsigned types, flags;
     double min, max; /**< of numbers; both 0: not checked */
-    unsigned long long min_len,
-        max_len; /**< bytes of a string, elements of an array, members of an object; max 0: the server's own limits */
+    /** Bytes of a string, elements of an array, members of an object; of a field that may be several of these the array's, else the object's. max 0: the
+     * server's own limits. A string in the place of an array is what the array's elements may be. */
+    unsigned long long min_len, max_len;
     const char *words; /**< of a string: "auto|none|required"; NULL: any */
     const dv__schema *of;
     const dv__field *item; /**< of an array; NULL: anything */
@@ -87,7 +88,10 @@ int dv__schema_check_query(const dv__schema *s, const dv_http_req *req, dv__chec
 int dv__text_check(const char *s, size_t n, size_t max, bool identifier, size_t *at, const char **what);
 /** Append s with U+FFFD for each thing that dv__text_check refuses in a prompt. Returns b->code. */
 int dv__text_repair(dv_buf *b, const char *s, size_t n);
-/** Append s for HTML, in text and in quoted attributes: & < > " ' escaped, and what is no UTF-8 replaced. Returns b->code. */
+/** Append s with U+FFFD for what is no UTF-8, one for each maximal subpart (Unicode 3.9), and nothing else changed: for JSON that is not parsed yet.
+ *  Returns b->code. */
+int dv__text_repair_utf8(dv_buf *b, const char *s, size_t n);
+/** Append s for HTML, in text and in quoted attributes: & < > " ' escaped, and replaced what dv__text_check refuses in a prompt. Returns b->code. */
 int dv__text_html(dv_buf *b, const char *s, size_t n);
 
 /* The tables, one file for each family of routes. */
