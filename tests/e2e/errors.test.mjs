@@ -37,6 +37,16 @@ test('bodies that are no request', async () => {
         is(await server.post('/v1/chat/completions', body), 400, 'invalid_request_error', says);
     const bad = await fetch(server.url + '/v1/completions', { method: 'POST', body: Buffer.from('{"prompt":"\xff"}', 'latin1') });
     assert.equal(bad.status, 400);
+    for (const bytes of ['\xc0\xaf', '\xed\xa0\x80', '\xed\xb2\x80', '\xf4\x90\x80\x80', '\xf8\x88\x80\x80\x80', '\x80', '\xe2\x82', '\xfe', '\x00', '\\u0000', '\\ud800', '\\udc00\\ud800', '\\ud800x', '\n', '\\x41']) {
+        const text = Buffer.from(`{"prompt":"a${bytes}b","max_tokens":1}`, 'latin1');
+        const r = await fetch(server.url + '/v1/completions', { method: 'POST', body: text });
+        assert.equal(r.status, 400, bytes);
+        assert.match((await r.json()).error.message, /JSON/, bytes);
+    }
+    for (const depth of [62, 63, 64, 65, 100000]) { // each list is a level, the object around it another
+        const r = await server.post('/v1/completions', `{"prompt":"a","max_tokens":1,"metadata":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+        is(r, 400, 'invalid_request_error', depth < 64 ? /^metadata: / : /nested more than 64/);
+    }
     const nul = await fetch(server.url + '/v1/completions', { method: 'POST', body: '{"prompt":"a"}\0' });
     assert.equal(nul.status, 400);
 });
@@ -64,6 +74,29 @@ test('numbers are checked', async () => {
         is(await chat({ [name]: value }), 400, 'invalid_request_error', null, name);
     const whole = await chat({ seed: 5.0, n: 1 });
     assert.equal(whole.status, 200);
+});
+
+// Text that goes into the body as it is: numbers beyond what a field, a double or JSON can hold, and what is no number.
+test('integers of every route', async () => {
+    const routes = [
+        ['/v1/chat/completions', '"messages":[{"role":"user","content":"hi"}]',
+            ['n', 'max_tokens', 'max_completion_tokens', 'n_predict', 'n_keep', 'n_discard', 'n_probs', 'top_logprobs', 'top_k', 'id_slot', 'repeat_last_n', 'seed', 'min_keep']],
+        ['/v1/completions', '"prompt":"hi"', ['n', 'best_of', 'max_tokens', 'logprobs', 'n_probs', 'top_k', 'id_slot', 'repeat_last_n', 'seed']],
+        ['/completion', '"prompt":"hi"', ['n', 'n_predict', 'n_keep', 'n_discard', 'n_probs', 'top_k', 'id_slot', 'repeat_last_n', 'seed', 'n_indent', 'min_keep', 't_max_predict_ms']],
+        ['/v1/embeddings', '"input":"hi"', ['dimensions']],
+        ['/v1/messages', '"messages":[{"role":"user","content":"hi"}]', ['max_tokens', 'top_k']],
+        ['/v1/responses', '"input":"hi"', ['max_output_tokens', 'top_logprobs', 'max_tool_calls']],
+    ];
+    const values = ['-2147483649', '-9223372036854775809', '9007199254740994', '9223372036854775807', '9223372036854775808', '18446744073709551616', '1e308', '-1e308', '1e309', '0.5', '1e-320', '"7"', '"x"',
+        'NaN', '-NaN', 'Infinity', '0x10', '1_000', '+1', '01', 'true', '[]', '[1]', '{}', '"\\u0000"'];
+    for (const [path, base, fields] of routes)
+        for (const field of fields)
+            for (const value of values) {
+                const r = await server.post(path, `{${base},"${field}":${value}}`);
+                const what = `${path} ${field} ${value}: ${r.text}`;
+                assert.equal(r.status, 400, what);
+                assert.match(r.json.error.message, new RegExp(`^${field}: |not valid JSON`), what);
+            }
 });
 
 test('every field is honoured or refused by name', async () => {
