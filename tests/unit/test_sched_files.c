@@ -119,7 +119,8 @@ static void slots_are_saved_and_restored(void **state)
 
     /* Every place where a bit can flip: refused, and the slot is as it was. */
     s = open_sched(e, &(dv_sched_options){.parallel = 2});
-    for (long at = 0; at < (long)bytes; at += at < 800 ? 1 : 9973) {
+    for (long at = 0; at < (long)bytes;
+         at += at < 800 || at >= (long)bytes - 40 ? 1 : DV_MIN(9973, (long)bytes - 40 - at)) {
         damage_files(dir, at);
         assert_int_equal(dv_sched_slot_restore(s, 0, path, &n, &restored, NULL), DV_EFORMAT);
         damage_files(dir, at);
@@ -141,6 +142,60 @@ static void slots_are_saved_and_restored(void **state)
     dv_sched_close(&s);
     dv_engine_close(&e);
     dv_engine_close(&ref);
+}
+
+static dv_engine *open_file(const char *path, dv_kv_format format)
+{
+    dv_engine *e;
+    const dv_engine_options o = {.threads = 1, .ctx = CTX, .kv_format = format};
+    assert_int_equal(dv_engine_open(&e, path, &o, NULL), 0);
+    return e;
+}
+
+/* Every other model and cache: another shape, the same one in other formats, one with a single number changed, one with other weights. */
+static void slots_belong_to_their_model(void **state)
+{
+    (void)state;
+    char dir[160], path[200];
+    uint32_t n;
+    uint64_t bytes;
+    dv_err err = {0};
+    make_dir(dir, "bound");
+    snprintf(path, sizeof path, "%s/one.kv", dir);
+    mf_path own = mf_model("tiny-llama", "Q4_K_M"), shape = mf_model("tiny-qwen3", "Q4_K_M"),
+            type = mf_model("tiny-llama", "Q8_0");
+    mf_path number = mf_changed(own.at, &(mf_change){.set_f32 = "llama.rope.freq_base", .f32 = 10001}), weights;
+    snprintf(weights.at, sizeof weights.at, "%s/other-weights.gguf", mf_folder());
+    const synth_options o = {.shape = "tiny-llama", .quant = "Q4_K_M", .seed = 2, .threads = 1};
+    assert_int_equal(synth_write(weights.at, &o, &err), 0);
+    const struct {
+        const char *path;
+        dv_kv_format format;
+        int code;
+    } cases[] = {{own.at, DV_KV_FORMAT_F16, 0},
+                 {own.at, DV_KV_FORMAT_Q8_0, DV_EFORMAT},
+                 {shape.at, DV_KV_FORMAT_F16, DV_EFORMAT},
+                 {type.at, DV_KV_FORMAT_F16, DV_EFORMAT},
+                 {number.at, DV_KV_FORMAT_F16, DV_EFORMAT},
+                 {weights.at, DV_KV_FORMAT_F16, DV_EFORMAT}};
+    for (size_t i = 0; i < DV_ARRAY_LEN(cases); i++) {
+        dv_engine *e = open_file(cases[i].path, cases[i].format);
+        dv_sched *s = open_sched(e, NULL);
+        if (i == 0) {
+            client *c = client_new(7, 150, 9);
+            c->p.slot = 0;
+            run(s, c);
+            client_free(c);
+            assert_int_equal(dv_sched_slot_save(s, 0, path, &n, &bytes, NULL), 0);
+        }
+        assert_int_equal(dv_sched_slot_restore(s, 0, path, &n, &bytes, NULL), cases[i].code);
+        client *c = client_new(7, 150, 9);
+        run(s, c);
+        assert_int_equal(c->timing.n_cached, cases[i].code == 0 ? 149 : 0);
+        client_free(c);
+        dv_sched_close(&s);
+        dv_engine_close(&e);
+    }
 }
 
 static void memory_is_planned(void **state)
@@ -268,11 +323,9 @@ static void snapshots_keep_to_their_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(snapshots_survive_a_restart),
-        cmocka_unit_test(slots_are_saved_and_restored),
-        cmocka_unit_test(memory_is_planned),
-        cmocka_unit_test(pages_come_as_they_are_used),
-        cmocka_unit_test(prefixes_unused_for_longest_go_first),
+        cmocka_unit_test(snapshots_survive_a_restart),   cmocka_unit_test(slots_are_saved_and_restored),
+        cmocka_unit_test(slots_belong_to_their_model),   cmocka_unit_test(memory_is_planned),
+        cmocka_unit_test(pages_come_as_they_are_used),   cmocka_unit_test(prefixes_unused_for_longest_go_first),
         cmocka_unit_test(snapshots_keep_to_their_bound),
     };
     return cmocka_run_group_tests_name("sched-files", tests, NULL, clean_up);
