@@ -168,6 +168,8 @@ void dv_grammar_state_fini(dv_grammar_state *s);
  * @return  0; DV_ELIMIT when the grammar costs more than its limits here; DV_ENOMEM; out is then all zero
  */
 int dv_grammar_state_mask(dv_grammar_state *s, uint32_t *out, dv_err *err);
+/** Logits of tokens that a mask leaves out become -infinity. @return how many tokens it allows */
+size_t dv_grammar_mask_logits(const uint32_t *mask, float *logits, size_t n_vocab);
 /** Go on by a token. @return 0; DV_EINVAL if the token is not allowed here (s is unchanged); DV_ELIMIT; DV_ENOMEM */
 int dv_grammar_state_accept(dv_grammar_state *s, int32_t token, dv_err *err);
 /** Go on by bytes, as if some token had them; all or nothing. Errors as dv_grammar_state_accept. */

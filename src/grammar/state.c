@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Called with the lock held. A machine that is not current goes with its last state. */
@@ -135,6 +136,17 @@ int dv_grammar_state_mask(dv_grammar_state *s, uint32_t *out, dv_err *err)
     if (rc != 0)
         memset(out, 0, words * sizeof *out);
     return rc;
+}
+
+size_t dv_grammar_mask_logits(const uint32_t *mask, float *logits, size_t n_vocab)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_vocab; i++) {
+        const bool allowed = (mask[i / 32] >> (i % 32) & 1) != 0;
+        n += allowed;
+        logits[i] = allowed ? logits[i] : -INFINITY;
+    }
+    return n;
 }
 
 static int refuse(dv_grammar_state *s, int32_t token)

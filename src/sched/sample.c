@@ -57,20 +57,16 @@ static void forbid_ends(const dv_sched *s, float *logits, const uint32_t *mask)
 /* Errors: DV_EINTERNAL if the text can neither go on nor end, and those of the grammar. */
 static int apply_grammar(const dv_sched *s, dv__seq *q, float *logits, dv_err *err)
 {
-    uint32_t n_vocab = s->engine->info.n_vocab, n = 0;
+    uint32_t n_vocab = s->engine->info.n_vocab;
     uint32_t *mask = s->masks + (size_t)(q - s->seq) * dv_grammar_mask_words(n_vocab);
     int rc = dv_grammar_state_mask(&q->grammar, mask, err);
     if (rc != 0)
         return rc;
     if (q->job->p.ignore_end)
         forbid_ends(s, logits, mask);
-    for (uint32_t i = 0; i < n_vocab; i++) {
-        if (is_set(mask, i))
-            n++;
-        else
-            logits[i] = -INFINITY;
-    }
-    return n > 0 ? 0 : dv_fail(err, DV_EINTERNAL, "the constraint allows no token here, and no end of the answer");
+    if (dv_grammar_mask_logits(mask, logits, n_vocab) > 0)
+        return 0;
+    return dv_fail(err, DV_EINTERNAL, "the constraint allows no token here, and no end of the answer");
 }
 
 /* One of the tokens that are left. */

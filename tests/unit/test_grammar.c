@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "grammar_util.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -480,11 +481,33 @@ static void out_of_memory_is_an_error(void **state)
     assert_true(failed > 50);
 }
 
+static void logits_are_masked(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n < 70; n += 3) {
+        uint32_t mask[3] = {0xdeadbeef, 0x12345678, 0xffffffff};
+        float logits[72];
+        size_t allowed = 0;
+        for (size_t i = 0; i < 72; i++)
+            logits[i] = (float)i;
+        size_t told = dv_grammar_mask_logits(mask, logits, n);
+        for (size_t i = 0; i < 72; i++) {
+            bool set = i >= n || (mask[i / 32] >> (i % 32) & 1) != 0;
+            allowed += set && i < n;
+            assert_true(set ? logits[i] == (float)i : logits[i] == -INFINITY);
+        }
+        assert_int_equal(told, allowed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masks_equal_trying_every_token), cmocka_unit_test(gbnf_means_what_it_says),
-        cmocka_unit_test(bad_gbnf_is_refused_by_name),    cmocka_unit_test(hostile_grammars_end_in_a_limit),
+        cmocka_unit_test(masks_equal_trying_every_token),
+        cmocka_unit_test(gbnf_means_what_it_says),
+        cmocka_unit_test(bad_gbnf_is_refused_by_name),
+        cmocka_unit_test(hostile_grammars_end_in_a_limit),
+        cmocka_unit_test(logits_are_masked),
         cmocka_unit_test(out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
