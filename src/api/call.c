@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/call.h"
 
-#include "api/json.h"
 #include "api/run.h"
 #include "base/err.h"
+#include "web/body.h"
 #include "web/problem.h"
 
 #include <stdarg.h>
@@ -44,7 +44,7 @@ int dv__call_parse(dv__call *c, dv_err *err)
 {
     size_t n;
     const char *text = dv_http_body(c->req, &n);
-    int rc = dv__json_parse(text, n, &c->body, err);
+    int rc = dv_body_parse(text, n, &c->body, err);
     dv_http_drop_body(c->req);
     return rc;
 }

@@ -18,10 +18,6 @@ enum {
     DV_API_DRAIN_MS = 30 * 1000, /**< how long running answers may take after dv_api_drain */
     DV_API_WORKERS = 2,
     DV_API_BACKLOG = 256,         /**< requests that wait for a worker */
-    DV_API_MAX_DEPTH = 64,        /**< nesting of a request's JSON */
-    DV_API_MAX_VALUES = 1 << 20,  /**< values in a request's JSON */
-    DV_API_MAX_JSON = 96 << 20,   /**< bytes that a request's JSON may take once it is parsed */
-    DV_API_MAX_JSONS = 256 << 20, /**< the same of all requests, beyond which no further one is parsed */
     DV_API_MAX_INPUTS = 2048,     /**< prompts or texts of one request */
     DV_API_MAX_TOKENS = 1 << 22,  /**< of a prompt: the largest context that there may be */
     DV_API_MAX_LISTED = 1 << 20,  /**< tokens in a request or reply of /tokenize and /detokenize */

@@ -3,9 +3,10 @@
  * accepted is in its range, and an error's body is JSON again, as are the settings that a reply shows. */
 #include "target.h"
 
+#include "api/auth.h"
 #include "api/gen.h"
-#include "api/json.h"
 #include "api/settings.h"
+#include "web/body.h"
 #include "web/guard.h"
 #include "web/problem.h"
 
@@ -14,13 +15,14 @@
 static void check_guard(const char *line)
 {
     static const char *const keys[] = {"a-key"}, *const sites[] = {"https://a.example"};
-    dv_api_options o = {.keys = keys, .n_keys = 1, .origins = sites, .n_origins = 1};
-    if (dv_guard_host(&o, line))
+    dv_api_options o = {.keys = keys, .n_keys = 1};
+    dv_guard g = {.origins = sites, .n_origins = 1};
+    if (dv_guard_host(&g, line))
         DV_FUZZ_CHECK(strncasecmp(line, "127.", 4) == 0 || strncmp(line, "[::1]", 5) == 0 ||
                       strcasestr(line, "localhost") != NULL);
-    if (dv_guard_key(&o, NULL, line))
+    if (dv__auth_key(&o, NULL, line))
         DV_FUZZ_CHECK(strcmp(line, keys[0]) == 0);
-    if (dv_guard_origin(&o, line, "localhost"))
+    if (dv_guard_origin(&g, line, "localhost", false))
         DV_FUZZ_CHECK(strcasecmp(line, sites[0]) == 0 || strcasecmp(line, "http://localhost") == 0);
 }
 
@@ -33,7 +35,7 @@ static void check_problem(const dv_err *err, const char *param)
     dv_buf_init(&b, 0);
     int rc = dv_problem_body(&b, DV_STYLE_OPENAI, &p, "");
     if (rc == 0) {
-        rc = dv__json_parse(b.data, b.len, &v, NULL);
+        rc = dv_body_parse(b.data, b.len, &v, NULL);
         DV_FUZZ_CHECK(rc == 0 || rc == DV_ENOMEM);
         json_decref(v);
     }
@@ -48,7 +50,7 @@ static void check_settings(dv__call *c, const dv__gen *g, const json_t *samplers
     dv_buf_init(&b, 0);
     dv__put_settings(&b, g, NULL);
     if (b.code == 0) {
-        int rc = dv__json_parse(b.data, b.len, &v, NULL);
+        int rc = dv_body_parse(b.data, b.len, &v, NULL);
         DV_FUZZ_CHECK(rc == 0 || rc == DV_ENOMEM);
         json_decref(v);
     }
@@ -64,7 +66,7 @@ static void check_body(const char *text, size_t n)
     dv__call c = {0};
     dv_err err = {0};
     json_t *v;
-    if (dv__json_parse(text, n, &v, &err) != 0) {
+    if (dv_body_parse(text, n, &v, &err) != 0) {
         check_problem(&err, "");
         return;
     }

@@ -2,10 +2,10 @@
 /* The parts of the API server that need no connection: who may ask, routes, fields, JSON bounds, error bodies, workers. */
 #include "api/auth.h"
 #include "api/gen.h"
-#include "api/json.h"
 #include "api/route.h"
 #include "base/json.h"
 #include "base/work.h"
+#include "web/body.h"
 #include "web/guard.h"
 #include "web/problem.h"
 
@@ -133,7 +133,7 @@ static json_t *parse(const char *text)
 {
     dv_err err = {0};
     json_t *v;
-    assert_int_equal(dv__json_parse(text, strlen(text), &v, &err), 0);
+    assert_int_equal(dv_body_parse(text, strlen(text), &v, &err), 0);
     return v;
 }
 
@@ -216,7 +216,7 @@ static void test_json(void **state)
     json_t *v;
     for (size_t i = 0; i < DV_ARRAY_LEN(bad); i++) {
         dv_err err = {0};
-        assert_int_equal(dv__json_parse(bad[i], strlen(bad[i]), &v, &err), DV_EFORMAT);
+        assert_int_equal(dv_body_parse(bad[i], strlen(bad[i]), &v, &err), DV_EFORMAT);
         assert_null(v);
     }
     for (int depth = 63; depth <= 64; depth++) { /* and the object around it */
@@ -228,15 +228,15 @@ static void test_json(void **state)
         for (int i = 0; i < depth; i++)
             strcat(text, "]");
         strcat(text, "}");
-        assert_int_equal(dv__json_parse(text, strlen(text), &v, &err), depth == 63 ? 0 : DV_ELIMIT);
+        assert_int_equal(dv_body_parse(text, strlen(text), &v, &err), depth == 63 ? 0 : DV_ELIMIT);
         json_decref(v);
     }
-    size_t n = 2 * (size_t)DV_API_MAX_VALUES + 16;
+    size_t n = 2 * (size_t)DV_BODY_MAX_VALUES + 16;
     char *many = malloc(n);
     assert_non_null(many);
     memset(many, ',', n);
     dv_err err = {0};
-    assert_int_equal(dv__json_parse(many, n, &v, &err), DV_ELIMIT);
+    assert_int_equal(dv_body_parse(many, n, &v, &err), DV_ELIMIT);
     free(many);
 }
 
@@ -265,7 +265,7 @@ static dv_buf hostile_body(const hostile *h)
  * leaves nothing behind. */
 static void test_json_memory(void **state)
 {
-    const size_t most = DV_API_MAX_VALUES - 8, longest = DV_HTTP_MAX_BODY - 64;
+    const size_t most = DV_BODY_MAX_VALUES - 8, longest = DV_HTTP_MAX_BODY - 64;
     const hostile rows[] = {
         {"", "[", "", longest, DV_ELIMIT},
         {"{\"a\":", "{\"a\":", "", longest / 5, DV_ELIMIT},
@@ -288,8 +288,8 @@ static void test_json_memory(void **state)
         dv_err err = {0};
         assert_int_equal(dv_mem_used(DV_MEM_JSON), 0);
         dv_mem_peak_reset(DV_MEM_JSON);
-        int rc = dv__json_parse(b.data, b.len, &v, &err);
-        if (rc != rows[i].code || dv_mem_peak(DV_MEM_JSON) > DV_API_MAX_JSON + 4096 ||
+        int rc = dv_body_parse(b.data, b.len, &v, &err);
+        if (rc != rows[i].code || dv_mem_peak(DV_MEM_JSON) > DV_BODY_MAX_JSON + 4096 ||
             (rc != 0 && dv_mem_used(DV_MEM_JSON) > 0))
             fail_msg("row %zu: %d %s, %zu MiB", i, rc, err.msg, dv_mem_peak(DV_MEM_JSON) >> 20);
         json_decref(v);
@@ -300,20 +300,20 @@ static void test_json_memory(void **state)
 /* Requests that are being answered keep theirs: then no further one is parsed. */
 static void test_json_of_all(void **state)
 {
-    const hostile large = {"{\"a\":[0", ",[]", "]}", (DV_API_MAX_VALUES - 8) / 2, 0};
+    const hostile large = {"{\"a\":[0", ",[]", "]}", (DV_BODY_MAX_VALUES - 8) / 2, 0};
     dv_buf b = hostile_body(&large);
     json_t *kept[16] = {0}, *v;
     dv_err err = {0};
     int rc = 0;
     size_t n = 0;
     for (; rc == 0 && n < 16; n += rc == 0)
-        rc = dv__json_parse(b.data, b.len, &kept[n], &err);
+        rc = dv_body_parse(b.data, b.len, &kept[n], &err);
     assert_int_equal(rc, DV_EBUSY);
-    assert_true(n >= 2 && dv_mem_used(DV_MEM_JSON) <= DV_API_MAX_JSONS + DV_API_MAX_JSON);
+    assert_true(n >= 2 && dv_mem_used(DV_MEM_JSON) <= DV_BODY_MAX_JSONS + DV_BODY_MAX_JSON);
     while (n > 0)
         json_decref(kept[--n]);
     assert_int_equal(dv_mem_used(DV_MEM_JSON), 0);
-    assert_int_equal(dv__json_parse("{}", 2, &v, &err), 0);
+    assert_int_equal(dv_body_parse("{}", 2, &v, &err), 0);
     json_decref(v);
     dv_buf_fini(&b);
 }
@@ -328,7 +328,7 @@ static void test_problem(void **state)
         dv_buf_init(&b, 0);
         assert_int_equal(dv_problem_body(&b, (dv_style)shape, &p, "id"), 0);
         assert_null(strchr(b.data, '\n'));
-        assert_int_equal(dv__json_parse(b.data, b.len, &v, &err), 0);
+        assert_int_equal(dv_body_parse(b.data, b.len, &v, &err), 0);
         const json_t *e = json_object_get(v, "error");
         assert_string_equal(json_string_value(json_object_get(e, "message")), p.text);
         assert_string_equal(json_string_value(json_object_get(e, "type")), "invalid_request_error");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/json.h"
+#include "web/body.h"
 
-#include "api/server.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -22,21 +21,21 @@ static int measure(const char *s, size_t n, dv_err *err)
         case '[':
         case '{':
             values++;
-            if (++depth > DV_API_MAX_DEPTH)
-                return dv_fail(err, DV_ELIMIT, "the body's JSON is nested more than %d deep", DV_API_MAX_DEPTH);
+            if (++depth > DV_BODY_MAX_DEPTH)
+                return dv_fail(err, DV_ELIMIT, "the body's JSON is nested more than %d deep", DV_BODY_MAX_DEPTH);
             break;
         case ']':
         case '}': depth -= depth > 0; break;
         case ',': values++; break;
         default: break;
         }
-        if (values > DV_API_MAX_VALUES)
-            return dv_fail(err, DV_ELIMIT, "the body's JSON has more than %d values", DV_API_MAX_VALUES);
+        if (values > DV_BODY_MAX_VALUES)
+            return dv_fail(err, DV_ELIMIT, "the body's JSON has more than %d values", DV_BODY_MAX_VALUES);
     }
     return 0;
 }
 
-int dv__json_parse(const char *text, size_t n, json_t **out, dv_err *err)
+int dv_body_parse(const char *text, size_t n, json_t **out, dv_err *err)
 {
     json_error_t e;
     bool no_memory;
@@ -46,12 +45,12 @@ int dv__json_parse(const char *text, size_t n, json_t **out, dv_err *err)
     int rc = measure(text, n, err);
     if (rc != 0)
         return rc;
-    if (dv_mem_used(DV_MEM_JSON) > DV_API_MAX_JSONS)
+    if (dv_mem_used(DV_MEM_JSON) > DV_BODY_MAX_JSONS)
         return dv_fail(err, DV_EBUSY, "the requests that are being answered take all the memory there is for them");
-    dv_json_bound_begin(DV_API_MAX_JSON);
+    dv_json_bound_begin(DV_BODY_MAX_JSON);
     json_t *v = dv_json_load(text, n, JSON_REJECT_DUPLICATES, &e, &no_memory);
     if (dv_json_bound_end() && v == NULL)
-        return dv_fail(err, DV_ELIMIT, "the body's JSON takes more than %d MiB of memory", DV_API_MAX_JSON >> 20);
+        return dv_fail(err, DV_ELIMIT, "the body's JSON takes more than %d MiB of memory", DV_BODY_MAX_JSON >> 20);
     if (no_memory)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     if (v == NULL)
