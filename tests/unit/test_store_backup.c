@@ -151,7 +151,7 @@ static void while_others_write(void **state)
     atomic_store(&stop_writing, false);
     assert_int_equal(pthread_create(&t, NULL, write_on, s), 0);
     for (int i = 0; i < 5; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "backup%d", i);
         backup(s, name);
     }
@@ -159,7 +159,7 @@ static void while_others_write(void **state)
     pthread_join(t, NULL);
     dv_store_close(&s);
     for (int i = 0; i < 5; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "backup%d", i);
         OK(restore(name, &old));
         s = open_store();
