@@ -31,6 +31,7 @@ typedef struct dv__counters {
 
 struct dv_api {
     dv_api_options o;
+    atomic_bool ready; /**< the model is there, and with it: */
     dv_engine *engine;
     dv_sched *sched;
     dv_http_server *http;

@@ -143,6 +143,11 @@ static void on_head(void *arg, dv_http_req *req)
         refuse(req, route != NULL ? route->style : DV_STYLE_OPENAI, 401, NULL, "Invalid API Key");
         return;
     }
+    /* Acquire: what dv_api_serve has set up is seen by this thread, and by those that it hands requests to. */
+    if (!atomic_load_explicit(&api->ready, memory_order_acquire)) {
+        refuse(req, route != NULL ? route->style : DV_STYLE_OPENAI, 503, NULL, "Loading model");
+        return;
+    }
     if (route == NULL) {
         refuse_route(req, allow);
         return;
@@ -239,7 +244,7 @@ static void on_tick(void *arg)
     dv__run_pings(api);
     if (api->drain_end_ns == 0)
         return;
-    bool idle = dv_sched_n_jobs(api->sched) == 0 && dv_work_idle(api->work);
+    bool idle = !atomic_load(&api->ready) || (dv_sched_n_jobs(api->sched) == 0 && dv_work_idle(api->work));
     if (idle || dv_clock_ns() >= api->drain_end_ns) {
         api->drain_end_ns = 0;
         dv_http_drain(api->http, idle ? CUT_MS : 0);
@@ -253,7 +258,8 @@ void dv_api_drain(dv_api *api)
         return;
     }
     dv__api_log(api, DV_HTTP_LOG_INFO, "draining: running answers may take %u s", api->o.drain_ms / 1000);
-    dv_sched_drain(api->sched);
+    if (atomic_load(&api->ready)) /* or else dv_api_serve sees that the server drains */
+        dv_sched_drain(api->sched);
     api->drain_end_ns = dv_clock_ns() + (uint64_t)api->o.drain_ms * 1000000u;
 }
 
@@ -321,7 +327,7 @@ static char *model_id(const dv_api_options *o)
     return dv_strndup(DV_MEM_API, id, strlen(id));
 }
 
-int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_options *o, dv_err *err)
+int dv_api_open(dv_api **out, const dv_api_options *o, dv_err *err)
 {
     *out = NULL;
     dv_api *api = dv_calloc(DV_MEM_API, 1, sizeof *api);
@@ -329,8 +335,6 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
         return dv_fail(err, DV_ENOMEM, "server: %s", dv_error_text(DV_ENOMEM));
     api->o = *o;
     set_defaults(&api->o);
-    api->engine = engine;
-    api->sched = sched;
     api->started = time(NULL);
     api->grammar_limits.max_cache = GRAMMAR_BYTES;
     pthread_mutex_init(&api->lock, NULL);
@@ -338,8 +342,6 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     api->model = model_id(o);
     if (api->model == NULL)
         rc = dv_fail(err, DV_ENOMEM, "server: %s", dv_error_text(DV_ENOMEM));
-    if (rc == 0)
-        rc = open_format(api, err);
     if (rc == 0)
         rc = dv_grammar_cache_open(&api->grammars, GRAMMARS, &api->grammar_limits, err);
     if (rc == 0)
@@ -351,6 +353,21 @@ int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_o
     *out = api;
     return rc;
 }
+
+int dv_api_serve(dv_api *api, dv_engine *engine, dv_sched *sched, dv_err *err)
+{
+    api->engine = engine;
+    api->sched = sched;
+    int rc = open_format(api, err);
+    if (rc != 0)
+        return rc;
+    atomic_store(&api->ready, true);
+    if (atomic_load(&api->draining)) /* a drain that began before could not tell it */
+        dv_sched_drain(sched);
+    return 0;
+}
+
+void dv_api_stop(dv_api *api) { dv_http_stop(api->http); }
 
 void dv_api_close(dv_api **papi)
 {

@@ -50,11 +50,19 @@ typedef struct dv_api_options {
 } dv_api_options;
 
 /**
+ * A server that has no model yet: until it is given one, every request that may come in gets a 503 that says so.
+ * Errors: DV_EINVAL (an option, named), DV_ENOMEM, DV_EIO.
+ */
+int dv_api_open(dv_api **out, const dv_api_options *o, dv_err *err);
+/**
+ * The model is there: from now on requests are served. Once; any thread, also while dv_api_run runs.
  * @param engine  its immutable parts are used from any thread: tokenizer, file, info; borrowed until dv_api_close
  * @param sched   of that engine; borrowed until dv_api_close
- * Errors: DV_EINVAL (an option, named), DV_ENOMEM, DV_EIO. A chat template that is broken is no error: chats are refused with its own.
+ * Errors: DV_ENOMEM, those of a template in the options. One of the file's that is broken is no error: chats are refused with its own.
  */
-int dv_api_open(dv_api **out, dv_engine *engine, dv_sched *sched, const dv_api_options *o, dv_err *err);
+int dv_api_serve(dv_api *api, dv_engine *engine, dv_sched *sched, dv_err *err);
+/** dv_api_run returns at once, whatever is being answered. Any thread. */
+void dv_api_stop(dv_api *api);
 /** After dv_api_run has returned and the scheduler is closed. *api may be NULL, becomes NULL. */
 void dv_api_close(dv_api **api);
 

@@ -47,6 +47,8 @@ int dv_confine_begin(dv_confine *c, const char *model, const char *host, dv_err 
     return dv_sandbox_confine(&c->o, &c->report, err);
 }
 
+int dv_confine_latch(const dv_confine *c, dv_err *err) { return c->off ? 0 : dv_sandbox_latch(&c->o, err); }
+
 int dv_confine_seal(dv_confine *c, void (*log)(void *arg, int level, const char *text), dv_err *err)
 {
     char text[DV_SANDBOX_TEXT];

@@ -22,8 +22,10 @@ typedef struct dv_confine {
  * Errors: those of dv_sandbox_confine.
  */
 int dv_confine_begin(dv_confine *c, const char *model, const char *host, dv_err *err);
+/** Second step, once everything listens and before anybody is listened to. Errors: those of dv_sandbox_latch. */
+int dv_confine_latch(const dv_confine *c, dv_err *err);
 /**
- * Second step, once everything listens: say in one line what holds now.
+ * Third step, once the model is loaded: say in one line what holds now.
  * Errors: those of dv_sandbox_seal; DV_EUNSUPPORTED if something is missing that --require-sandbox asks for.
  */
 int dv_confine_seal(dv_confine *c, void (*log)(void *arg, int level, const char *text), dv_err *err);

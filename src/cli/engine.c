@@ -10,11 +10,15 @@
 #include "cli/load.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { KEY_FILE_MAX = 1 << 20, KEY_MAX_LEN = 512, TEMPLATE_MAX = 1 << 20 };
 
@@ -226,82 +230,129 @@ static dv_api_options api_options(const values *v, const char *path)
 
 /* ---- serving ---- */
 
-static int listen_and_run(dv_api *api, const values *v, const char *path, dv_confine *cage, dv_err *err)
-{
-    uint16_t port = 0;
+/* The server listens first and says that it loads; a thread of its own loads. */
+typedef struct serving {
+    const values *v;
+    const char *path, *folders[2];
+    char url[512]; /* what it listens on */
+    dv_confine cage;
+    dv_api *api;
+    dv_engine *engine;
+    dv_sched *sched;
+    atomic_bool loaded; /* or failed, and then: */
     int rc;
-    if (v->socket != NULL)
-        rc = dv_api_listen_unix(api, v->socket, 0600, err);
-    else
-        rc = dv_api_listen_tcp(api, v->host, (uint16_t)v->port, &port, err);
-    if (rc != 0)
-        return rc;
-    bool v6 = strchr(v->host, ':') != NULL;
-    if (v->socket != NULL)
-        fprintf(stderr, "drover engine: %s, listening on unix:%s\n", path, v->socket);
-    else
-        fprintf(stderr, "drover engine: %s, listening on http://%s%s%s:%u\n", path, v6 ? "[" : "", v->host,
-                v6 ? "]" : "", port);
-    if ((rc = dv_confine_seal(cage, print_log, err)) != 0)
-        return rc;
-    rc = dv_api_run(api);
-    return rc != 0 ? dv_fail(err, rc, "the event loop failed: %s", dv_error_text(rc)) : 0;
-}
+    dv_err err;
+} serving;
 
-static int serve(const values *v, const char *path, dv_engine *engine, dv_confine *cage, dv_err *err)
+static int listen_somewhere(serving *s, dv_err *err)
 {
-    dv_sched *sched = NULL;
-    dv_api *api = NULL;
-    dv_sched_options so = sched_options(v);
-    dv_api_options ao = api_options(v, path);
-    int rc = dv_sched_open(&sched, engine, &so, err);
-    if (rc == 0)
-        rc = dv_api_open(&api, engine, sched, &ao, err);
-    if (rc == 0)
-        rc = listen_and_run(api, v, path, cage, err);
-    dv_sched_close(&sched); /* its last events still write to requests of the server */
-    dv_api_close(&api);
+    const values *v = s->v;
+    bool v6 = strchr(v->host, ':') != NULL;
+    uint16_t port = 0;
+    if (v->socket != NULL) {
+        snprintf(s->url, sizeof s->url, "unix:%s", v->socket);
+        return dv_api_listen_unix(s->api, v->socket, 0600, err);
+    }
+    int rc = dv_api_listen_tcp(s->api, v->host, (uint16_t)v->port, &port, err);
+    snprintf(s->url, sizeof s->url, "http://%s%s%s:%u", v6 ? "[" : "", v->host, v6 ? "]" : "", port);
     return rc;
 }
 
-/* The model may be hostile: what it could take over has given up its rights before it is looked at. */
-static int confine(dv_confine *c, const values *v, const char *path, const char *folders[2], dv_err *err)
+/* Refuse with numbers before anything is loaded, rather than be killed later. */
+static int load_model(serving *s, dv_err *err)
 {
-    size_t n = 0;
-    if (v->cache_dir != NULL)
-        folders[n++] = v->cache_dir;
-    if (v->slot_save_path != NULL)
-        folders[n++] = v->slot_save_path;
-    *c = (dv_confine){.off = v->no_sandbox, .require = v->require_sandbox};
-    c->o = (dv_sandbox_options){.folders = folders, .n_folders = n, .socket = v->socket, .port = (uint16_t)v->port};
-    return dv_confine_begin(c, path, v->socket == NULL ? v->host : NULL, err);
+    dv_engine_options eo = dv_load_options(&s->v->load);
+    dv_sched_options so = sched_options(s->v);
+    dv_sched_plan plan = {0};
+    eo.batch = (uint32_t)DV_MIN(s->v->batch, s->v->ubatch);
+    int rc = dv_sched_plan_memory(s->path, &eo, &so, &plan, err);
+    if (rc == 0)
+        rc = dv_engine_open(&s->engine, s->path, &eo, err);
+    if (rc != 0 && strstr(err->msg, s->path) == NULL)
+        dv_err_prefix(err, "%s", s->path);
+    return rc == 0 ? dv_sched_open(&s->sched, s->engine, &so, err) : rc;
 }
 
-/* Refuse with numbers before anything is loaded, rather than be killed later. */
-static int load_and_serve(const values *v, dv_err *err)
+/* Nothing of a request is looked at beyond its head before the sandbox is complete. */
+static void *load_and_serve(void *arg)
 {
-    const char *path = dv_load_path(&v->load, err);
-    if (path == NULL)
+    serving *s = arg;
+    s->rc = load_model(s, &s->err);
+    if (s->rc == 0)
+        s->rc = dv_confine_seal(&s->cage, print_log, &s->err);
+    if (s->rc == 0)
+        s->rc = dv_api_serve(s->api, s->engine, s->sched, &s->err);
+    atomic_store(&s->loaded, true); /* before run_server can see that it was told to stop */
+    if (s->rc == 0)
+        fprintf(stderr, "drover engine: %s, listening on %s\n", s->path, s->url);
+    else
+        dv_api_stop(s->api);
+    return NULL;
+}
+
+/* Signals are for the thread that serves. */
+static int start_loading(serving *s, pthread_t *thread, dv_err *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(thread, NULL, load_and_serve, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? 0 : dv_fail(err, DV_EIO, "no thread to load the model: %s", strerror(rc));
+}
+
+static int run_server(serving *s, dv_err *err)
+{
+    pthread_t loader;
+    dv_api_options ao = api_options(s->v, s->path);
+    int rc = dv_api_open(&s->api, &ao, err);
+    if (rc == 0)
+        rc = listen_somewhere(s, err);
+    if (rc == 0)
+        rc = dv_confine_latch(&s->cage, err);
+    if (rc == 0)
+        fprintf(stderr, "drover engine: loading %s, for %s\n", s->path, s->url);
+    if (rc == 0)
+        rc = start_loading(s, &loader, err);
+    if (rc != 0)
+        return rc;
+    rc = dv_api_run(s->api);
+    if (rc == 0 && !atomic_load(&s->loaded))
+        _exit(DV_EXIT_OK); /* told to end while loading, which may take long and leaves nothing behind */
+    pthread_join(loader, NULL);
+    if (s->rc != 0)
+        return dv_fail(err, s->rc, "%s", s->err.msg);
+    return rc != 0 ? dv_fail(err, rc, "the event loop failed: %s", dv_error_text(rc)) : 0;
+}
+
+/* The model may be hostile: what it could take over has given up its rights before it is looked at. */
+static int confine(serving *s, dv_err *err)
+{
+    const values *v = s->v;
+    size_t n = 0;
+    if (v->cache_dir != NULL)
+        s->folders[n++] = v->cache_dir;
+    if (v->slot_save_path != NULL)
+        s->folders[n++] = v->slot_save_path;
+    s->cage = (dv_confine){.off = v->no_sandbox, .require = v->require_sandbox};
+    s->cage.o =
+        (dv_sandbox_options){.folders = s->folders, .n_folders = n, .socket = v->socket, .port = (uint16_t)v->port};
+    return dv_confine_begin(&s->cage, s->path, v->socket == NULL ? v->host : NULL, err);
+}
+
+static int serve(const values *v, dv_err *err)
+{
+    serving s = {.v = v, .path = dv_load_path(&v->load, err)};
+    if (s.path == NULL)
         return err->code;
-    dv_engine_options eo = dv_load_options(&v->load);
-    dv_sched_options so = sched_options(v);
-    dv_sched_plan plan = {0};
-    dv_engine *engine = NULL;
-    eo.batch = (uint32_t)DV_MIN(v->batch, v->ubatch);
-    dv_confine cage;
-    const char *folders[2];
     (void)dv_limits_get(); /* its files are out of reach afterwards */
-    int rc = confine(&cage, v, path, folders, err);
+    int rc = confine(&s, err);
     if (rc == 0)
-        rc = dv_sched_plan_memory(path, &eo, &so, &plan, err);
-    if (rc == 0)
-        rc = dv_engine_open(&engine, path, &eo, err);
-    if (rc != 0 && strstr(err->msg, path) == NULL)
-        dv_err_prefix(err, "%s", path);
-    if (rc == 0)
-        rc = serve(v, path, engine, &cage, err);
-    dv_engine_close(&engine);
-    dv_confine_end(&cage);
+        rc = run_server(&s, err);
+    dv_sched_close(&s.sched); /* its last events still write to requests of the server */
+    dv_api_close(&s.api);
+    dv_engine_close(&s.engine);
+    dv_confine_end(&s.cage);
     return rc;
 }
 
@@ -339,7 +390,7 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
         if (!is_key(v.keys.v[i]))
             rc = dv_fail(&err, DV_EINVAL, "API key %zu is not 1 to %d visible ASCII characters", i + 1, KEY_MAX_LEN);
     if (rc == 0)
-        rc = load_and_serve(&v, &err);
+        rc = serve(&v, &err);
     dv_buf_fini(&keys);
     dv_buf_fini(&template);
     return rc == 0 ? DV_EXIT_OK : dv_cmd_fail_err(cmd, &err);

@@ -44,6 +44,9 @@ static const char *const files[] = {"openat",    "open",      "rename",     "ren
                                     "pread64",   "pwrite64",  "getdents64", "utimensat", "fsync",
                                     "fdatasync", "ftruncate", "access",     "faccessat", "faccessat2"};
 
+/* A model is opened, and expressions of its tokenizer become code (PCRE2); then the next filter takes this away. Landlock says which files. */
+static const char *const load[] = {"openat", "open", "pread64", "mmap", "mprotect", "seccomp", "prctl"};
+
 /* Programs and processes, other processes, other privileges, other name spaces, the kernel itself, new ways out. */
 /* clang-format off */
 static const char *const deadly[] = {
@@ -116,12 +119,12 @@ static void refuse_if(filter *f, uint32_t action, const char *name, struct scmp_
 }
 
 /* Calls that may pass with some arguments only. */
-static void add_conditions(filter *f)
+static void add_conditions(filter *f, bool loading)
 {
     static const int fcntl_commands[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL};
     /* No code but the program's own: EACCES, so that PCRE2 goes on without its compiler. */
     const char *const map[] = {"mmap", "mprotect"};
-    for (size_t i = 0; i < DV_ARRAY_LEN(map); i++) {
+    for (size_t i = 0; i < DV_ARRAY_LEN(map) && !loading; i++) {
         allow_if(f, map[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         refuse_if(f, SCMP_ACT_ERRNO(EACCES), map[i], SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
     }
@@ -138,18 +141,21 @@ static void add_conditions(filter *f)
     allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     refuse_if(f, SCMP_ACT_KILL_PROCESS, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     /* Names of threads and of memory areas. */
-    allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
+    if (!loading)
+        allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
 }
 
-static void add_rules(filter *f, const dv_sandbox_options *o)
+static void add_rules(filter *f, const dv_sandbox_options *o, bool loading)
 {
     allow(f, always, DV_ARRAY_LEN(always));
+    if (loading)
+        allow(f, load, DV_ARRAY_LEN(load));
     if (o->socket != NULL || o->n_folders > 0)
         allow(f, names, DV_ARRAY_LEN(names));
     if (o->n_folders > 0)
         allow(f, files, DV_ARRAY_LEN(files));
     allow(f, sanitizer, N_SANITIZER);
-    add_conditions(f);
+    add_conditions(f, loading);
     for (size_t i = 0; i < DV_ARRAY_LEN(deadly); i++)
         rule(f, SCMP_ACT_KILL_PROCESS, deadly[i], NULL);
 }
@@ -171,13 +177,13 @@ bool dv__seccomp_there(int *why)
     return *why == 0;
 }
 
-int dv__seccomp_enforce(const dv_sandbox_options *o, unsigned *n_calls, dv_err *err)
+int dv__seccomp_enforce(const dv_sandbox_options *o, bool loading, unsigned *n_calls, dv_err *err)
 {
     filter f = {.ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS))};
     if (f.ctx == NULL)
         return dv_fail(err, DV_ENOMEM, "sandbox: seccomp: %s", dv_error_text(DV_ENOMEM));
     f.rc = set_attributes(f.ctx);
-    add_rules(&f, o);
+    add_rules(&f, o, loading);
     if (f.rc == 0)
         f.rc = seccomp_load(f.ctx);
     seccomp_release(f.ctx);

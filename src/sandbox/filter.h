@@ -7,7 +7,11 @@
 
 /** True if this kernel filters system calls; else *why is an errno. */
 bool dv__seccomp_there(int *why);
-/** Filter all threads of the process. @param n_calls  how many calls may pass, some of them with certain arguments only */
-int dv__seccomp_enforce(const dv_sandbox_options *o, unsigned *n_calls, dv_err *err);
+/**
+ * Filter all threads of the process, beside the filters that there are.
+ * @param loading  what opening a model needs may pass, and another filter
+ * @param n_calls  how many calls may pass, some of them with certain arguments only
+ */
+int dv__seccomp_enforce(const dv_sandbox_options *o, bool loading, unsigned *n_calls, dv_err *err);
 
 #endif

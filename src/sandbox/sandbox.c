@@ -58,11 +58,19 @@ int dv_sandbox_confine(const dv_sandbox_options *o, dv_sandbox_report *out, dv_e
     return rc;
 }
 
+int dv_sandbox_latch(const dv_sandbox_options *o, dv_err *err)
+{
+    int why;
+    unsigned n;
+    return dv__seccomp_there(&why) ? dv__seccomp_enforce(o, true, &n, err)
+                                   : 0; /* the last step says that there is none */
+}
+
 int dv_sandbox_seal(const dv_sandbox_options *o, dv_sandbox_report *out, dv_err *err)
 {
     out->sealed = true;
     if (dv__seccomp_there(&out->seccomp_error))
-        return dv__seccomp_enforce(o, &out->n_calls, err);
+        return dv__seccomp_enforce(o, false, &out->n_calls, err);
     /* The next best thing against new processes. It counts threads too, which all run by now, and does not hold for root. */
     return set_limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC", err);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A process that gives up what it does not need, in two steps:
+/* A process that gives up what it does not need, in three steps:
  *
  * confine  before anything that strangers wrote is parsed and before the first thread starts: no new privileges, no core dump, a bounded
  *          number of descriptors, Landlock for files and TCP. Threads inherit it, which is why it comes first: Landlock has no way to reach
  *          threads that run already.
- * seal     once the model is mapped, all threads run and all listeners are open: an allow-list of system calls for every thread, old
- *          and new. From here on there is no new socket, no new process, no new executable memory.
+ * latch    once all listeners are open and before the first connection is accepted: an allow-list of system calls for every thread, old and
+ *          new, with what loading a model needs. From here on there is no new socket and no new process.
+ * seal     once the model is mapped and all threads run: the same without what loading needed, which is opening files and making memory
+ *          executable.
  *
  * A mechanism that this kernel does not have is left out and reported; one that it has and that fails is an error. docs/sandbox.md. */
 #ifndef DV_SANDBOX_SANDBOX_H
@@ -54,9 +56,14 @@ typedef struct dv_sandbox_report {
 int dv_sandbox_confine(const dv_sandbox_options *o, dv_sandbox_report *out, dv_err *err);
 
 /**
- * Second step, for all threads at once; any thread. The same options.
- * @param out  as the first step left it; completed
+ * Second step, for all threads at once; any thread. The same options. May be left out.
  * Errors: DV_EIO (a thread could not be reached, say), DV_ENOMEM.
+ */
+int dv_sandbox_latch(const dv_sandbox_options *o, dv_err *err);
+
+/**
+ * Third step, as the second one.
+ * @param out  as the first step left it; completed
  */
 int dv_sandbox_seal(const dv_sandbox_options *o, dv_sandbox_report *out, dv_err *err);
 

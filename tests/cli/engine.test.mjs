@@ -10,8 +10,8 @@ import { drover, fails, folder, model } from './helper.mjs';
 
 const dir = folder();
 
-/** Starts it with these arguments, waits until it listens; {child, log, url}. */
-async function start(args) {
+/** Starts it with these arguments, waits until it listens, or says something else with a URL; {child, log, url}. */
+async function start(args, says = /listening on (\S+)\n/) {
     const s = { child: spawn(drover, ['engine', '-m', model, '-c', '256', ...args], { stdio: ['ignore', 'pipe', 'pipe'] }), log: '', out: '' };
     s.closed = new Promise((resolve) => s.child.on('close', (code, signal) => resolve(signal ?? code)));
     s.child.stdout.on('data', (d) => (s.out += d));
@@ -19,10 +19,10 @@ async function start(args) {
         s.child.on('close', () => reject(new Error(s.log)));
         s.child.stderr.on('data', (d) => {
             s.log += d;
-            if (/listening on \S+\n/.test(s.log)) resolve();
+            if (says.test(s.log)) resolve();
         });
     });
-    s.url = s.log.match(/listening on (\S+)\n/)[1];
+    s.url = s.log.match(says)[1];
     return s;
 }
 
@@ -64,9 +64,13 @@ test('files that are not what they should be', () => {
     fails(['engine', '-m', model, '--api-key-file', empty], 1, /there is no key in it/);
     fails(['engine', '-m', model, '--api-key-file', join(dir, 'none')], 1, /none/);
     fails(['engine', '-m', model, '--api-key', ''], 1, /API key 1/);
-    fails(['engine', '-m', model, '--chat-template-file', broken], 1, /chat template: .*1:7/);
-    fails(['engine', '-m', join(dir, 'none')], 1, /none/);
-    fails(['engine', '-m', keys], 1, /keys/);
+    // What is found while loading is found after the server listens; the process ends with it all the same.
+    for (const address of [['--port', '0'], ['--socket', join(dir, 'failing')]]) {
+        fails(['engine', '-m', model, '--chat-template-file', broken, ...address], 1, /\ndrover engine: chat template: .*1:7/);
+        fails(['engine', '-m', join(dir, 'none'), ...address], 1, /\ndrover engine: .*none/);
+        fails(['engine', '-m', keys, ...address], 1, /\ndrover engine: .*keys/);
+    }
+    assert.equal(existsSync(join(dir, 'failing')), false);
 });
 
 test('memory that is not there is refused with numbers before anything is loaded', () => {
@@ -104,6 +108,31 @@ test('the memory of a control group counts: refused with numbers, or never kille
     assert.equal((await r.json()).usage.completion_tokens, 300);
     child.kill('SIGTERM');
     assert.equal(await ended, 0, log);
+});
+
+const early = /: loading \S+, for (\S+)\n/;
+
+// How long it loads is not known here; tests/unit/test_api_serve.c has a server that does so as long as it likes.
+test('from the first line on every request is answered: that the model is loaded, or with it', async () => {
+    const s = await start(['--port', '0'], early);
+    const loading = { error: { message: 'Loading model', type: 'unavailable_error', param: null, code: 503 } };
+    for (let served = false; !served; ) {
+        const r = await fetch(s.url + '/health');
+        served = r.status === 200;
+        if (!served) assert.equal(r.status, 503);
+        assert.deepEqual(await r.json(), served ? { status: 'ok' } : loading);
+        if (!served) assert.match(r.headers.get('retry-after'), /^\d+$/);
+    }
+    assert.match(s.log, /sandbox: (no new privileges|off)/); // before anything was served
+    const r = await fetch(s.url + '/v1/chat/completions', { method: 'POST', body: '{"messages":[{"role":"user","content":"define cat"}],"max_tokens":4}' });
+    assert.equal((await r.json()).usage.completion_tokens, 4);
+    await stop(s);
+});
+
+test('SIGTERM while the model is loaded', async () => {
+    const path = join(dir, 'early');
+    await stop(await start(['--socket', path], early));
+    assert.equal(existsSync(path), false);
 });
 
 test('an address that cannot be had', async () => {

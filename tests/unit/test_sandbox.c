@@ -336,12 +336,16 @@ static void do_memfd(void) { sealed(); syscall(SYS_memfd_create, "x", 0); }
 static void do_uring(void) { sealed(); syscall(SYS_io_uring_setup, 1, NULL); }
 static void do_unshare(void) { sealed(); syscall(SYS_unshare, CLONE_NEWUSER); }
 static void do_bpf(void) { sealed(); syscall(SYS_bpf, 0, NULL, 0); }
+static void latched(void) { dv_sandbox_options o = options(); dv_err err = {0}; confined(); MUST(dv_sandbox_latch(&o, &err) == 0); }
+static void do_early_fork(void) { latched(); syscall(SYS_fork); }
+static void do_early_socket(void) { latched(); socket(AF_INET, SOCK_STREAM, 0); }
 
 static const struct { const char *name; void (*fn)(void); bool sanitizer; } deadly[] = {
     {"execve", do_execve, false}, {"fork", do_fork, false}, {"clone", do_clone, true}, {"ptrace", do_ptrace, true}, {"inet", do_inet, false},
     {"unix", do_unix, false}, {"netlink", do_netlink, false}, {"connect", do_connect, false}, {"bind", do_bind, false},
     {"mount", do_mount, false}, {"setuid", do_setuid, false}, {"kill", do_kill, false}, {"tgkill", do_tgkill, true},
     {"memfd_create", do_memfd, false}, {"io_uring_setup", do_uring, false}, {"unshare", do_unshare, false}, {"bpf", do_bpf, false},
+    {"fork while loading", do_early_fork, false}, {"socket while loading", do_early_socket, false},
 };
 /* clang-format on */
 
@@ -388,6 +392,29 @@ static void try_shut(void)
     if (!DV_SANDBOX_EXTENDED)
         FAILS_WITH(ENOSYS, open_close(model, O_RDONLY));
 }
+
+/* Between the second step and the third a model is loaded, and nothing else. */
+static void try_latch(void)
+{
+    dv_sandbox_options o = options();
+    o.n_folders = 0;
+    o.socket = NULL;
+    dv_sandbox_report r;
+    dv_err err = {0};
+    MUST(dv_sandbox_confine(&o, &r, &err) == 0 && dv_sandbox_latch(&o, &err) == 0);
+    FAILS_WITH(ENOSYS, syscall(SYS_unlink, model));
+    FAILS_WITH(ENOSYS, syscall(SYS_inotify_init1, 0));
+    MUST(open_close(model, O_RDONLY) >= 0);
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    MUST(p != MAP_FAILED && mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0);
+    seal(&r, &o);
+    MUST(dv_sandbox_whole(&r) == (abi > 0));
+    FAILS_WITH(EACCES, mprotect(p, 4096, PROT_READ | PROT_WRITE | PROT_EXEC));
+    if (!DV_SANDBOX_EXTENDED)
+        FAILS_WITH(ENOSYS, open_close(model, O_RDONLY));
+}
+
+static void a_model_is_loaded_between_two_filters(void **state) { ends_well(try_latch); }
 
 static void without_folders_nothing_is_opened(void **state) { ends_well(try_shut); }
 
@@ -496,7 +523,9 @@ static void try_without_seccomp(void)
     dv_sandbox_options o = options();
     const struct scmp_arg_cmp get = SCMP_A0(SCMP_CMP_EQ, PR_GET_SECCOMP, 0);
     take_away(SYS_prctl, EINVAL, &get);
+    dv_err err = {0};
     dv_sandbox_report r = confined();
+    MUST(dv_sandbox_latch(&o, &err) == 0);
     seal(&r, &o);
     MUST(r.n_calls == 0 && r.seccomp_error == EINVAL && !dv_sandbox_whole(&r));
     MUST(getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_max == 0);
@@ -520,6 +549,8 @@ static void try_broken_seccomp(void)
     dv_err err = {0};
     take_away(SYS_seccomp, EACCES, NULL);
     dv_sandbox_report r = confined();
+    MUST(dv_sandbox_latch(&o, &err) == DV_EIO && strstr(err.msg, "seccomp") != NULL);
+    err = (dv_err){0};
     MUST(dv_sandbox_seal(&o, &r, &err) == DV_EIO && strstr(err.msg, "seccomp") != NULL && r.n_calls == 0);
 }
 
@@ -619,6 +650,7 @@ int main(void)
         cmocka_unit_test(an_intruders_calls_end_the_process),
         cmocka_unit_test(other_calls_are_refused),
         cmocka_unit_test(without_folders_nothing_is_opened),
+        cmocka_unit_test(a_model_is_loaded_between_two_filters),
         cmocka_unit_test(every_thread_is_held),
         cmocka_unit_test(what_a_server_does_goes_on),
         cmocka_unit_test(abort_still_works),
