@@ -203,6 +203,17 @@ int dv_audit_log(dv_store *s, const dv_audit_entry *e, dv_audit_done done, void 
     return s->audit.running ? queue(&s->audit, copy, err) : log_now(s, copy, err);
 }
 
+int dv_audit_state(dv_store *s)
+{
+    dv__audit *a = &s->audit;
+    if (!a->running)
+        return dv__db_state(s->db).code;
+    pthread_mutex_lock(&a->mu);
+    int rc = a->failing != 0 ? a->failing : a->n >= QUEUE_ROWS || a->bytes >= QUEUE_BYTES ? DV_EBUSY : 0;
+    pthread_mutex_unlock(&a->mu);
+    return rc;
+}
+
 int dv_audit_flush(dv_store *s, uint32_t timeout_ms, dv_err *err)
 {
     dv__audit *a = &s->audit;

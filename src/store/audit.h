@@ -83,6 +83,11 @@ typedef void (*dv_audit_done)(void *arg, int rc);
  * will not be called; DV_ENOMEM; without a server those of writing.
  */
 int dv_audit_log(dv_store *s, const dv_audit_entry *e, dv_audit_done done, void *arg, dv_err *err);
+/**
+ * Whether rows can be written: 0, or what writing them fails for at the moment (DV_ENOSPC: the disk is full; DV_EBUSY: another program holds the
+ * database, or the queue has no place). Takes well under a microsecond: for who must not act unless it is recorded, before he acts.
+ */
+int dv_audit_state(dv_store *s);
 /** Wait until everything logged so far is on the disk. Errors: DV_EBUSY (not within timeout_ms), with what writing fails for. */
 int dv_audit_flush(dv_store *s, uint32_t timeout_ms, dv_err *err);
 

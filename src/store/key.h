@@ -56,7 +56,8 @@ typedef struct dv_key_spec {
 int dv_key_create(dv_store *s, const dv_key_spec *spec, const dv_audit_who *by, char key[DV_KEY_LEN + 1], int64_t *id,
                   dv_err *err);
 /**
- * The live key that text[0..n) is. Its time does not depend on how much of a key is right. What other processes did is seen within half a second.
+ * The live key that text[0..n) is. Its time does not depend on how much of a key is right. A key that another process made is found at once
+ * (within 10 ms), one that it revoked is found no more within 100 ms.
  * @param out  counted: dv_key_unref; NULL on failure
  * Errors: DV_EAUTH (none, revoked or expired; err does not say which); DV_EIO (the database could not be read for five seconds, so that
  * revoked keys would go unnoticed), DV_ENOMEM.
@@ -74,7 +75,7 @@ typedef struct dv_key_list {
 /** All keys, revoked ones too. Errors: those of reading. */
 int dv_key_list_get(dv_store *s, dv_key_list *out, dv_err *err);
 void dv_key_list_fini(dv_key_list *l);
-/** Revoke a live key; this process knows at once, others within half a second. Errors: DV_ENOENT, those of writing. */
+/** Revoke a live key; this process knows at once, others within 100 ms. Errors: DV_ENOENT, those of writing. */
 int dv_key_revoke(dv_store *s, int64_t id, const dv_audit_who *by, dv_err *err);
 
 /**

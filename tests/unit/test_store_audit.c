@@ -738,11 +738,13 @@ static void the_queue_has_a_bound(void **state)
     dv_store_health_get(s, &health);
     assert_true(health.audit_queue >= 60000);
     assert_int_equal(health.audit_lost, refused);
+    assert_int_equal(dv_audit_state(s), DV_EBUSY);
     FAILS(DV_EBUSY, dv_audit_flush(s, 20, &err));
     sqlite3_close(h);
     OK(dv_audit_flush(s, 30000, &err));
     assert_int_equal(atomic_load(&done_ok), queued);
     assert_int_equal(atomic_load(&done_bad), 0);
+    assert_int_equal(dv_audit_state(s), 0);
     dv_store_close(&s);
     sound();
     assert_int_equal(report.rows, queued);

@@ -301,6 +301,13 @@ static void other_processes_learn_of_it_within_a_second(void **state)
         assert_true(within_a_second(s, 0));
         OK(dv_key_revoke(command, last_id, NULL, &err));
         assert_true(within_a_second(s, DV_EAUTH));
+        /* A new key at once, however many wrong ones were asked for. */
+        snprintf(name, sizeof name, "new %d", server);
+        for (int i = 0; i < 1000; i++)
+            assert_int_equal(find(s, "dv_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), DV_EAUTH);
+        make(command, name);
+        usleep(20000);
+        assert_int_equal(find(s, last_key), 0);
         /* Also of what a program does that is not drover. */
         snprintf(name, sizeof name, "raw %d", server);
         make(command, name);
