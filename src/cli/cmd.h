@@ -15,6 +15,11 @@ extern const dv_cmd dv_cmd_run;
 extern const dv_cmd dv_cmd_score;
 extern const dv_cmd dv_cmd_bench;
 extern const dv_cmd dv_cmd_tokenize;
+extern const dv_cmd dv_cmd_key;
+extern const dv_cmd dv_cmd_user;
+extern const dv_cmd dv_cmd_audit;
+extern const dv_cmd dv_cmd_backup;
+extern const dv_cmd dv_cmd_restore;
 
 /** Print "drover CMD: sentence" to stderr, control characters escaped. Returns DV_EXIT_FAILURE. */
 int dv_cmd_fail(const dv_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);

@@ -408,12 +408,16 @@ void dv__audit_prune(dv_store *s)
 
 /* ---- reading ---- */
 
+#define MATCHING                                                                \
+    " FROM audit WHERE seq > ?1 AND wall_ms >= ?2 AND (?3 = 0 OR wall_ms < ?3)" \
+    " AND (?4 IS NULL OR id = ?4) AND (?5 IS NULL OR action = ?5) ORDER BY seq"
+
 /* The newest matching rows are found from the end; the place where they begin is then where reading in order begins. */
 static dv_stmt *select_rows(dv_conn *c, const dv_audit_filter *f)
 {
-    dv_stmt *st = dv_stmt_get(c, "SELECT " DV__ROW_COLUMNS " FROM (SELECT * FROM audit WHERE seq > ?1"
-                                 " AND wall_ms >= ?2 AND (?3 = 0 OR wall_ms < ?3) AND (?4 IS NULL OR id = ?4)"
-                                 " AND (?5 IS NULL OR action = ?5) ORDER BY seq DESC LIMIT ?6) ORDER BY seq");
+    dv_stmt *st =
+        f->oldest ? dv_stmt_get(c, "SELECT " DV__ROW_COLUMNS MATCHING " LIMIT ?6")
+                  : dv_stmt_get(c, "SELECT " DV__ROW_COLUMNS " FROM (SELECT *" MATCHING " DESC LIMIT ?6) ORDER BY seq");
     dv_stmt_int(st, 1, (int64_t)DV_MIN(f->after_seq, (uint64_t)INT64_MAX));
     dv_stmt_int(st, 2, (int64_t)DV_MIN(f->since_ms, (uint64_t)INT64_MAX));
     dv_stmt_int(st, 3, (int64_t)DV_MIN(f->until_ms, (uint64_t)INT64_MAX));

@@ -96,6 +96,7 @@ typedef struct dv_audit_filter {
     uint64_t since_ms, until_ms; /**< wall clock, [since, until); 0: no bound */
     const char *id, *action;     /**< exactly; NULL: any */
     uint32_t limit;              /**< the newest so many; 0: 1000 */
+    bool oldest;                 /**< the oldest so many instead: with after_seq, page by page through everything */
 } dv_audit_filter;
 
 /** Call row for rows that match, oldest first; it returns false to stop. The row is borrowed. Errors: those of reading. */

@@ -147,9 +147,9 @@ static int copy_to(dv_db *db, const char *path, const dv__secret *secret, dv_bac
     snprintf(final, sizeof final, "%s/%s", real, name);
     if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         rc = dv_fail(err, DV_EEXIST, "%s: there is such a file already", path);
-    rc = rc != 0 ? rc : dv__conn_open(&c, db, DV__SQLITE_READ, err);
+    rc = rc != 0 ? rc : dv__db_conn_open(&c, db, DV__SQLITE_READ, err);
     rc = rc != 0 ? rc : copy_into(c->h, temp, secret, info, err);
-    dv__conn_close(&c);
+    dv__db_conn_close(&c);
     /* link(2) does not replace what came meanwhile; where the file system has none, the name is taken by a rename. */
     if (rc == 0 && link(temp, final) != 0 && (errno == EEXIST || rename(temp, final) != 0))
         rc = fail_errno(err, path, errno);

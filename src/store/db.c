@@ -11,7 +11,7 @@
 
 /* ---- connections ---- */
 
-int dv__conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err)
+int dv__db_conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err)
 {
     *out = NULL;
     dv_conn *c = dv_calloc(DV_MEM_STORE, 1, sizeof *c);
@@ -28,7 +28,7 @@ int dv__conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err)
     int prepared = sqlite3_prepare_v3(c->h, "ROLLBACK", -1, SQLITE_PREPARE_PERSISTENT, &c->rollback, NULL);
     if (prepared != SQLITE_OK) {
         rc = dv__sqlite_fail(c->h, prepared, db->path, err);
-        dv__conn_close(&c);
+        dv__db_conn_close(&c);
         return rc;
     }
     /* The WAL stays when the last connection closes, so that its space is there when the disk is full at the next start. */
@@ -38,7 +38,7 @@ int dv__conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err)
     return 0;
 }
 
-void dv__conn_close(dv_conn **c)
+void dv__db_conn_close(dv_conn **c)
 {
     if (*c == NULL)
         return;
@@ -50,7 +50,7 @@ void dv__conn_close(dv_conn **c)
     *c = NULL;
 }
 
-int64_t dv__conn_version(dv_conn *c)
+int64_t dv__db_conn_version(dv_conn *c)
 {
     dv_stmt *st = dv_stmt_get(c, "PRAGMA data_version");
     int64_t v = dv_stmt_row(st) ? dv_stmt_get_int(st, 0) : -1;
@@ -110,7 +110,7 @@ int dv__db_open(dv_db **out, const char *path, bool create, dv_err *err)
     db->path = dv_strndup(DV_MEM_STORE, path, strlen(path));
     int rc = db->path != NULL ? 0 : dv_fail(err, DV_ENOMEM, "%s: %s", path, dv_error_text(DV_ENOMEM));
     if (rc == 0)
-        rc = dv__conn_open(&db->writer, db, create ? DV__SQLITE_CREATE : DV__SQLITE_WRITE, err);
+        rc = dv__db_conn_open(&db->writer, db, create ? DV__SQLITE_CREATE : DV__SQLITE_WRITE, err);
     if (rc == 0)
         rc = check_kind(db, create, err);
     if (rc == 0)
@@ -128,8 +128,8 @@ void dv__db_close(dv_db **p)
         return;
     /* The writer last: whoever is last moves the WAL into the database, which only it may. */
     for (int i = 0; i < DV__READERS; i++)
-        dv__conn_close(&db->reader[i]);
-    dv__conn_close(&db->writer);
+        dv__db_conn_close(&db->reader[i]);
+    dv__db_conn_close(&db->writer);
     pthread_cond_destroy(&db->freed);
     pthread_mutex_destroy(&db->mu);
     dv_free(db->path);
@@ -168,7 +168,7 @@ static bool wait_locked(dv_db *db, bool writer)
 static void give_back(dv_conn *c)
 {
     dv_db *db = c->db;
-    dv__conn_reset(c);
+    dv__db_conn_reset(c);
     pthread_mutex_lock(&db->mu);
     if (c->writer)
         db->writing = false;
@@ -204,7 +204,7 @@ dv_err dv__db_state(dv_db *db)
 /* SQLite ends a transaction by itself after some failures. */
 static void roll_back(dv_conn *c)
 {
-    dv__conn_reset(c);
+    dv__db_conn_reset(c);
     if (sqlite3_get_autocommit(c->h) == 0) {
         sqlite3_step(c->rollback); /* whatever it says: nothing was committed */
         sqlite3_reset(c->rollback);
@@ -262,7 +262,7 @@ int dv_db_read(dv_db *db, dv_conn **out, dv_err *err)
     /* The place is ours, so nobody else looks at reader[i] for opening; give_back compares pointers under the lock. */
     dv_conn *c = db->reader[i];
     if (c == NULL) {
-        int rc = dv__conn_open(&c, db, DV__SQLITE_READ, err);
+        int rc = dv__db_conn_open(&c, db, DV__SQLITE_READ, err);
         pthread_mutex_lock(&db->mu);
         db->reader[i] = c;
         db->reading[i] = rc == 0;
@@ -281,7 +281,7 @@ int dv_db_commit(dv_conn **p, dv_err *err)
     dv_err e = c->err;
     if (e.code == 0) {
         /* A statement that was left in the middle would keep the snapshot, or the lock. */
-        dv__conn_reset(c);
+        dv__db_conn_reset(c);
         dv_stmt_run(dv_stmt_get(c, "COMMIT"));
         e = c->err;
     }

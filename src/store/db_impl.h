@@ -52,11 +52,11 @@ int dv__db_copy_to(dv_db *db, const char *path, dv_err *err);
 /** What writing failed with last; code 0: it worked. */
 dv_err dv__db_state(dv_db *db);
 /** A number that changes when another connection, in this process or not, has committed; c must always be the same. */
-int64_t dv__conn_version(dv_conn *c);
+int64_t dv__db_conn_version(dv_conn *c);
 /** A connection for reading that is nobody else's. */
-int dv__conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err);
-void dv__conn_close(dv_conn **c);
+int dv__db_conn_open(dv_conn **out, dv_db *db, dv__sqlite_mode mode, dv_err *err);
+void dv__db_conn_close(dv_conn **c);
 /** End all statements and forget the failure. */
-void dv__conn_reset(dv_conn *c);
+void dv__db_conn_reset(dv_conn *c);
 
 #endif

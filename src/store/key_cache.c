@@ -30,7 +30,7 @@ static void drop_table(dv__key **slot, size_t cap)
 void dv__keys_fini(dv_store *s)
 {
     drop_table(s->keys.slot, s->keys.cap);
-    dv__conn_close(&s->keys.watch);
+    dv__db_conn_close(&s->keys.watch);
     pthread_mutex_destroy(&s->keys.mu);
     pthread_mutex_destroy(&s->keys.watch_mu);
 }
@@ -120,7 +120,7 @@ static int reload(dv__keys *keys)
     int64_t version = keys_version(c);
     int rc = read_table(c, &t);
     dv_err e = c->err;
-    dv__conn_reset(c);
+    dv__db_conn_reset(c);
     dv_stmt_run(dv_stmt_get(c, "ROLLBACK"));
     c->err = e;
     if (rc != 0) {
@@ -137,7 +137,7 @@ static int look(dv_store *s, bool force)
 {
     dv__keys *keys = &s->keys;
     dv_conn *c = keys->watch;
-    int64_t data = dv__conn_version(c);
+    int64_t data = dv__db_conn_version(c);
     bool changed = data != keys->data_version && dv_conn_code(c) == 0 && keys_version(c) != keys->keys_version;
     if (dv_conn_code(c) == 0 && (changed || force))
         reload(keys);
@@ -150,14 +150,14 @@ static int refresh_locked(dv_store *s, bool force, dv_err *err)
 {
     dv__keys *keys = &s->keys;
     uint64_t now = dv_clock_ns();
-    int rc = keys->watch != NULL ? 0 : dv__conn_open(&keys->watch, s->db, DV__SQLITE_READ, err);
+    int rc = keys->watch != NULL ? 0 : dv__db_conn_open(&keys->watch, s->db, DV__SQLITE_READ, err);
     if (rc != 0)
         return rc;
     sqlite3_busy_timeout(keys->watch->h, BUSY_MS); /* an event loop may be waiting */
     rc = look(s, force);
     if (rc != 0)
         dv_fail(err, rc, "%s", keys->watch->err.msg);
-    dv__conn_reset(keys->watch);
+    dv__db_conn_reset(keys->watch);
     if (rc == 0) {
         pthread_mutex_lock(&keys->mu);
         keys->fresh_ns = now;
@@ -193,7 +193,7 @@ int dv__keys_probe(dv_store *s, uint64_t *us, dv_err *err)
     if (rc != 0 && keys->watch != NULL) {
         rc = keys->watch->err.code != 0 ? keys->watch->err.code : DV_ECORRUPT;
         dv_fail(err, rc, "%s", keys->watch->err.msg[0] != 0 ? keys->watch->err.msg : dv_error_text(rc));
-        dv__conn_reset(keys->watch);
+        dv__db_conn_reset(keys->watch);
     }
     pthread_mutex_unlock(&keys->watch_mu);
     return rc;

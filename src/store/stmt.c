@@ -154,7 +154,7 @@ void dv_stmt_get_str(dv_stmt *st, int col, char *out, size_t cap)
     out[n] = 0;
 }
 
-void dv__conn_reset(dv_conn *c)
+void dv__db_conn_reset(dv_conn *c)
 {
     for (size_t i = 0; i < DV__STMTS; i++)
         if (c->stmts[i].busy)

@@ -256,10 +256,10 @@ void dv_store_health_get(dv_store *s, dv_store_health *out)
 int dv_store_check(dv_store *s, dv_err *err)
 {
     dv_conn *c;
-    int rc = dv__conn_open(&c, s->db, DV__SQLITE_READ, err);
+    int rc = dv__db_conn_open(&c, s->db, DV__SQLITE_READ, err);
     if (rc != 0)
         return rc;
     rc = dv__sqlite_check(c->h, s->db->path, err);
-    dv__conn_close(&c);
+    dv__db_conn_close(&c);
     return rc;
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { fails, fifo, folder, json, model, ok, run, shell } from './helper.mjs';
 
-const commands = ['run', 'engine', 'score', 'bench', 'config', 'profiles', 'tokenize', 'inspect', 'info'];
+const commands = ['run', 'engine', 'score', 'bench', 'config', 'profiles', 'tokenize', 'inspect', 'info', 'key', 'user', 'audit', 'backup', 'restore'];
 const dir = folder();
 
 test('drover --help lists every command, drover alone too but fails', () => {

@@ -689,6 +689,8 @@ static void rows_are_found_by_what_they_are(void **state)
     } cases[] = {
         {{0}, 1, 9, 9},
         {{.limit = 2}, 8, 9, 2},
+        {{.limit = 2, .oldest = true}, 1, 2, 2},
+        {{.limit = 3, .oldest = true, .after_seq = 2, .action = "other"}, 4, 7, 3},
         {{.after_seq = 4}, 5, 9, 5},
         {{.after_seq = UINT64_MAX}, 0, 0, 0},
         {{.since_ms = 3000, .until_ms = 5000}, 3, 4, 2},
