@@ -88,6 +88,19 @@ static int open_folder(dv_store *s, const dv_store_options *o, dv_err *err)
     return rc;
 }
 
+/* Where several make a new database at once, SQLite tells some of them without waiting that it is locked while it changes to WAL. */
+static int open_in_turn(dv_db **db, const char *path, bool create, dv_err *err)
+{
+    uint64_t give_up_ns = dv_clock_ns() + (uint64_t)DV__BUSY_MS * 1000000;
+    for (;;) {
+        dv_err e = {0};
+        int rc = dv__db_open(db, path, create, &e);
+        if (rc != DV_EBUSY || dv_clock_ns() >= give_up_ns)
+            return rc != 0 ? dv_fail(err, rc, "%s", e.msg) : 0;
+        nanosleep(&(struct timespec){.tv_nsec = SET_UP_PAUSE_MS * 1000000}, NULL);
+    }
+}
+
 /* The file is made here, for the owner only; SQLite gives the files beside it the same permissions. */
 static int open_db(dv_store *s, bool create, dv_err *err)
 {
@@ -98,7 +111,7 @@ static int open_db(dv_store *s, bool create, dv_err *err)
         return fd;
     close(fd);
     char *path = dv__folder_path(&s->folder, DB_FILE);
-    int rc = path != NULL ? dv__db_open(&s->db, path, create, err)
+    int rc = path != NULL ? open_in_turn(&s->db, path, create, err)
                           : dv_fail(err, DV_ENOMEM, "%s: %s", s->folder.path, dv_error_text(DV_ENOMEM));
     dv_free(path);
     return rc;
