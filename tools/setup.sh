@@ -5,10 +5,10 @@
 set -eu
 exec </dev/null
 
-build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev libseccomp-dev libyaml-dev libsodium-dev libsqlite3-dev"
+build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev libssl-dev libseccomp-dev libyaml-dev libsodium-dev libsqlite3-dev"
 case "${1:-build}" in
 build) want=$build ;;
-test) want="$build curl libcmocka-dev clang clang-format nodejs npm python3 binutils" ;;
+test) want="$build curl openssl libcmocka-dev clang clang-format nodejs npm python3 binutils" ;;
 fuzz) want="$build clang libclang-rt-14-dev llvm libcmocka-dev" ;;
 compare | bench) want="$build debootstrap python3 nodejs npm libcmocka-dev" ;;
 *)
@@ -25,7 +25,7 @@ have() {
     binutils) command -v objdump >/dev/null 2>&1 && return 0 ;;
     llvm) command -v llvm-symbolizer >/dev/null 2>&1 && return 0 ;;
     libclang-rt-*) [ -e "$(clang -print-file-name="libclang_rt.fuzzer-$(uname -m).a" 2>/dev/null)" ] && return 0 ;;
-    curl | gcc | clang | clang-format | meson | npm | python3 | pkg-config | debootstrap) command -v "$1" >/dev/null 2>&1 && return 0 ;;
+    curl | openssl | gcc | clang | clang-format | meson | npm | python3 | pkg-config | debootstrap) command -v "$1" >/dev/null 2>&1 && return 0 ;;
     esac
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
 }

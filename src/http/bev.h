@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's transport on libevent: a plain socket. TLS will be one more way to make the bufferevent. */
+/* A connection's transport on libevent: a socket, plain or with TLS. */
 #ifndef DV_HTTP_BEV_H
 #define DV_HTTP_BEV_H
 
@@ -7,7 +7,7 @@
 
 #include <event2/event.h>
 
-/** Serve an accepted socket. fd is taken, also on failure. 0 or DV_ENOMEM. */
-int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const dv__peer *peer);
+/** Serve an accepted socket. fd is taken, also on failure. tls: NULL for a plain one. 0 or DV_ENOMEM. */
+int dv__bev_open(dv__core *k, struct event_base *base, evutil_socket_t fd, const dv__peer *peer, dv_http_tls *tls);
 
 #endif

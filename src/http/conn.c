@@ -92,11 +92,16 @@ void dv__conn_close(dv__conn *c, bool reset)
     c->ops->close(c->io, reset);
 }
 
+void dv__conn_note(const dv__conn *c, const char *text)
+{
+    dv__core_log(c->core, DV_HTTP_LOG_DEBUG, "%s: %s", c->peer.text, text);
+}
+
 void dv__conn_cut(dv__conn *c, const char *why)
 {
     if (c->closed)
         return;
-    dv__core_log(c->core, DV_HTTP_LOG_DEBUG, "%s: %s", c->peer.text, why);
+    dv__conn_note(c, why);
     dv__conn_close(c, true);
 }
 
@@ -160,14 +165,15 @@ static void phase_over(dv__conn *c)
 
 static void stalled(dv__conn *c)
 {
-    uint64_t taken = c->written - c->ops->pending(c->io);
-    uint64_t step = taken - DV_MIN(taken, c->stall_mark);
-    if (step < OUT_STEP && taken < c->written) {
+    /* Not by what is pending: TLS keeps a whole extent there until its last record is out. */
+    uint64_t taken = c->ops->taken(c->io);
+    bool waits = c->ops->pending(c->io) > 0;
+    if (waits && taken - c->stall_mark < OUT_STEP) {
         dv__conn_cut(c, "the client does not read");
         return;
     }
     c->stall_mark = taken;
-    c->stall_end = taken == c->written ? 0 : dv__conn_after_ms(c->core->o.write_stall_ms);
+    c->stall_end = waits ? dv__conn_after_ms(c->core->o.write_stall_ms) : 0;
 }
 
 void dv__conn_timeout(dv__conn *c)

@@ -15,6 +15,7 @@
 typedef struct dv__io_ops {
     int (*write)(void *io, const void *p, size_t n); /**< queue all of it, copied; 0 or DV_ENOMEM */
     size_t (*pending)(void *io);                     /**< bytes queued that the socket has not taken */
+    uint64_t (*taken)(void *io);             /**< bytes that the socket took since it was opened, with what TLS adds */
     void (*deadline)(void *io, unsigned ms); /**< call dv__conn_timeout once after ms; replaces the one before */
     void (*finish)(void *io);                /**< everything is written: tell the client that no more comes (FIN) */
     void (*resume)(void *io);                /**< offer the input again that dv__conn_input has left */
@@ -38,6 +39,8 @@ void dv__conn_eof(dv__conn *c);
 /** The transport failed. */
 void dv__conn_error(dv__conn *c);
 void dv__conn_timeout(dv__conn *c);
+/** One line about the connection, for those who look for a fault. */
+void dv__conn_note(const dv__conn *c, const char *text);
 /** Look at the reply of the present request. */
 void dv__conn_pump(dv__conn *c);
 

@@ -11,7 +11,7 @@ int dv__conn_put(dv__conn *c, const char *p, size_t n)
     if (n == 0)
         return 0;
     if (c->stall_end == 0) {
-        c->stall_mark = c->written;
+        c->stall_mark = c->ops->taken(c->io);
         c->stall_end = dv__conn_after_ms(c->core->o.write_stall_ms);
     }
     c->written += n;

@@ -35,7 +35,7 @@ struct dv__conn {
     uint64_t state_since;          /* ns */
     uint64_t timer_at;             /* when the transport's timer fires, 0: not set */
     uint64_t written;              /* bytes given to the transport */
-    uint64_t stall_mark;           /* of those, bytes that must be taken by stall_end */
+    uint64_t stall_mark;           /* what the socket had taken when stall_end was set */
     uint64_t exchange_mark;        /* written at the beginning of the present reply */
     dv__peer peer;
     dv__peer_link same_peer;

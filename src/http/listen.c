@@ -53,7 +53,7 @@ static void on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sock
     } else if (atomic_load_explicit(&k->n_conns, memory_order_relaxed) >= k->o.max_connections && !dv__core_evict(k)) {
         dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections", peer.text);
         turn_away(fd, l->tls != NULL);
-    } else if (dv__bev_open(k, l->all->base, fd, &peer) != 0) {
+    } else if (dv__bev_open(k, l->all->base, fd, &peer, l->tls) != 0) {
         dv__core_log(k, DV_HTTP_LOG_ERROR, "%s: out of memory", peer.text);
     }
 }

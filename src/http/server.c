@@ -180,8 +180,10 @@ void dv_http_close(dv_http_server **server)
         event_free(s->wake);
     if (s->tick != NULL)
         event_free(s->tick);
-    if (s->base != NULL)
+    if (s->base != NULL) {
+        event_base_loop(s->base, EVLOOP_NONBLOCK); /* callbacks that were deferred hold connections' buffers */
         event_base_free(s->base);
+    }
     if (s->wake_fd >= 0)
         close(s->wake_fd);
     dv_free(s);

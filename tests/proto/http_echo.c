@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A small application on the HTTP layer, for tests. It prints "port N" once it listens, and serves until SIGTERM, which drains.
+/* A small application on the HTTP layer, for tests. It prints "port N" and "tls N" (0: none) once it listens, and serves until SIGTERM, which drains. SIGHUP reads the
+ * files of TLS again.
  *
- *   usage: http_echo [unix=PATH] [OPTION=N]...      OPTION: a number of dv_http_options, or drain_ms
+ *   usage: http_echo [unix=PATH] [cert=FILE key=FILE [tls=1.3]] [OPTION=N]...      OPTION: a number of dv_http_options, or drain_ms
  *
  *   GET /health          "ok", from the I/O thread              GET /slow?ms=N        "slow", from a worker after N ms
  *   any /echo            JSON about the request, and its body   GET /pending          nothing, ever
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "http/server.h"
+#include "http/tls.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -23,9 +25,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { TAG_TCP = 1, TAG_UNIX, SMALL = 100 };
+enum { TAG_TCP = 1, TAG_UNIX, TAG_TLS, SMALL = 100 };
 
 static dv_http_server *server;
+static dv_http_tls *tls;
+static dv_http_tls_options tls_options;
 static unsigned drain_ms = 3000;
 static atomic_uint heads, requests, gone, ends, writable, workers;
 
@@ -186,8 +190,8 @@ static void echo(dv_http_req *r)
     const char *body = dv_http_body(r, &len);
     dv_buf b;
     dv_buf_init(&b, 0);
-    dv_buf_printf(&b, "{\"length\":%zu,\"unix\":%s,\"tag\":%d", len, dv_http_is_unix(r) ? "true" : "false",
-                  dv_http_tag(r));
+    dv_buf_printf(&b, "{\"length\":%zu,\"unix\":%s,\"tls\":%s,\"tag\":%d", len, dv_http_is_unix(r) ? "true" : "false",
+                  dv_http_is_tls(r) ? "true" : "false", dv_http_tag(r));
     pair(&b, "method", dv_http_method_text(r));
     pair(&b, "path", dv_http_path(r));
     pair(&b, "target", dv_http_target(r));
@@ -304,12 +308,62 @@ static bool option(dv_http_options *o, const char *arg)
     return false;
 }
 
+/* name=TEXT into a place to listen, or to TLS. */
+static bool text_option(const char *arg, dv_http_where *file)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } rows[] = {{"unix=", &file->path}, {"cert=", &tls_options.cert_file}, {"key=", &tls_options.key_file}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strncmp(arg, rows[i].name, strlen(rows[i].name)) != 0)
+            continue;
+        *rows[i].to = arg + strlen(rows[i].name);
+        return true;
+    }
+    if (strcmp(arg, "tls=1.3") != 0)
+        return false;
+    tls_options.min_version = DV_HTTP_TLS_1_3;
+    return true;
+}
+
+static void on_hup(void *arg, int signo)
+{
+    dv_err err = {0};
+    int code = tls != NULL ? dv_http_tls_reload(tls, &tls_options, &err) : 0;
+    fprintf(stderr, "reload: %s\n", code == 0 ? "done" : err.msg);
+}
+
+/* Open everything; the ports are printed. */
+static int start(const dv_http_options *o, const dv_http_where *file, dv_err *err)
+{
+    const dv_http_where tcp = {.host = "127.0.0.1", .tag = TAG_TCP};
+    dv_http_where safe = {.host = "127.0.0.1", .tag = TAG_TLS};
+    uint16_t port = 0, tls_port = 0;
+    int code = dv_http_open(&server, o, err);
+    if (code == 0)
+        code = dv_http_listen(server, &tcp, &port, err);
+    if (code == 0 && file->path != NULL)
+        code = dv_http_listen(server, file, NULL, err);
+    if (code == 0 && tls_options.cert_file != NULL) {
+        code = dv_http_tls_open(&tls, &tls_options, err);
+        safe.tls = tls;
+        if (code == 0)
+            code = dv_http_listen(server, &safe, &tls_port, err);
+    }
+    if (code == 0)
+        code = dv_http_on_signal(server, SIGTERM, on_term, NULL);
+    if (code == 0)
+        code = dv_http_on_signal(server, SIGHUP, on_hup, NULL);
+    printf("port %u\ntls %u\n", port, tls_port);
+    fflush(stdout);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     dv_http_options o;
     dv_err err = {0};
-    uint16_t port = 0;
-    const dv_http_where tcp = {.host = "127.0.0.1", .tag = TAG_TCP};
     dv_http_where file = {.mode = 0600, .tag = TAG_UNIX};
     dv_http_options_init(&o);
     o.server_name = "echo";
@@ -318,26 +372,20 @@ int main(int argc, char **argv)
     o.on_gone = on_gone;
     o.on_writable = on_writable;
     o.on_end = on_end;
-    o.log = on_log;
+    o.log = tls_options.log = on_log;
     for (int i = 1; i < argc; i++) {
-        if (strncmp(argv[i], "unix=", 5) == 0) {
-            file.path = argv[i] + 5;
-        } else if (!option(&o, argv[i])) {
+        if (!text_option(argv[i], &file) && !option(&o, argv[i])) {
             fprintf(stderr, "unknown option %s\n", argv[i]);
             return 2;
         }
     }
-    if (dv_http_open(&server, &o, &err) != 0 || dv_http_listen(server, &tcp, &port, &err) != 0 ||
-        (file.path != NULL && dv_http_listen(server, &file, NULL, &err) != 0) ||
-        dv_http_on_signal(server, SIGTERM, on_term, NULL) != 0) {
+    int code = start(&o, &file, &err);
+    if (code != 0)
         fprintf(stderr, "%s\n", err.msg);
-        dv_http_close(&server);
-        return 1;
-    }
-    printf("port %u\n", port);
-    fflush(stdout);
-    int code = dv_http_run(server);
+    else
+        code = dv_http_run(server);
     dv_http_close(&server);
+    dv_http_tls_close(&tls);
     /* Workers see that their client is gone and end; what they hold must not look like a leak. */
     while (atomic_load(&workers) > 0)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);

@@ -35,6 +35,8 @@ static size_t fake_pending(void *io)
     return f->out.len - f->taken;
 }
 
+static uint64_t fake_taken(void *io) { return ((fake *)io)->taken; }
+
 static void fake_deadline(void *io, unsigned ms) { ((fake *)io)->deadline_ms = ms; }
 static void fake_finish(void *io) { ((fake *)io)->finished = true; }
 
@@ -69,6 +71,7 @@ static void fake_resume(void *io)
 
 static const dv__io_ops fake_ops = {.write = fake_write,
                                     .pending = fake_pending,
+                                    .taken = fake_taken,
                                     .deadline = fake_deadline,
                                     .finish = fake_finish,
                                     .resume = fake_resume,
