@@ -39,19 +39,31 @@ double dv__sample_probs(const float *logits, uint32_t n_vocab, uint32_t n_top, d
     return log_sum;
 }
 
-static bool is_set(const uint32_t *mask, uint32_t i) { return (mask[i / 32] >> (i % 32) & 1) != 0; }
+/* Whether a mask allows any token that is not one of these, which ascend. */
+static bool allows_others(const uint32_t *mask, size_t n_words, const int32_t *id, size_t n)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        uint32_t word = mask[i];
+        for (; at < n && (uint32_t)id[at] / 32 == i; at++)
+            word &= ~(UINT32_C(1) << (id[at] % 32));
+        if (word != 0)
+            return true;
+    }
+    return false;
+}
 
 /* mask: what a grammar allows, or NULL. A text that is complete ends although no end was wanted: nothing else may follow it. */
 static void forbid_ends(const dv_sched *s, float *logits, const uint32_t *mask)
 {
-    const dv_tok *t = s->engine->tok;
-    uint32_t n = s->engine->info.n_vocab;
-    bool other = mask == NULL;
-    for (uint32_t i = 0; i < n && !other; i++)
-        other = is_set(mask, i) && !dv_tok_is_eog(t, (int32_t)i);
-    for (uint32_t i = 0; i < n && other; i++)
-        if (dv_tok_is_eog(t, (int32_t)i))
-            logits[i] = -INFINITY;
+    uint32_t n_vocab = s->engine->info.n_vocab;
+    size_t n;
+    const int32_t *end = dv_tok_eog(s->engine->tok, &n);
+    if (mask != NULL && !allows_others(mask, dv_grammar_mask_words(n_vocab), end, n))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if ((uint32_t)end[i] < n_vocab)
+            logits[end[i]] = -INFINITY;
 }
 
 /* Errors: DV_EINTERNAL if the text can neither go on nor end, and those of the grammar. */

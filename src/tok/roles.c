@@ -4,6 +4,7 @@
 #include "tok/vocab.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 #include <string.h>
 
@@ -192,6 +193,20 @@ static void finish_eog(dv_tok *t)
     }
 }
 
+/* Who forbids these does so for every token that is drawn, and a vocabulary is large. */
+static int list_eog(dv_tok *t, dv_err *err)
+{
+    for (uint32_t i = 0; i < t->n_vocab; i++)
+        t->n_eog += (t->flag[i] & DV__TOK_EOG) != 0;
+    t->eog = dv_alloc_array(DV_MEM_TOK, t->n_eog, sizeof *t->eog);
+    if (t->eog == NULL)
+        return dv_fail(err, DV_ENOMEM, "tokenizer: %s", dv_error_text(DV_ENOMEM));
+    for (uint32_t i = 0, n = 0; i < t->n_vocab; i++)
+        if ((t->flag[i] & DV__TOK_EOG) != 0)
+            t->eog[n++] = (int32_t)i;
+    return 0;
+}
+
 int dv__roles_load(dv_tok *t, dv_err *err)
 {
     for (int r = 0; r < DV_TOK_ROLE_N; r++)
@@ -223,5 +238,5 @@ int dv__roles_load(dv_tok *t, dv_err *err)
     for (int r = DV_TOK_EOS; r <= DV_TOK_EOM; r++)
         if (t->role[r] >= 0)
             t->flag[t->role[r]] |= DV__TOK_GUARDED;
-    return 0;
+    return list_eog(t, err);
 }

@@ -137,6 +137,8 @@ bool dv_tok_is_control(const dv_tok *t, int32_t id);
 bool dv_tok_is_markup(const dv_tok *t, int32_t id);
 /** Whether generation ends with this token: EOS, EOT, EOM and the well-known end tokens. */
 bool dv_tok_is_eog(const dv_tok *t, int32_t id);
+/** All of these, [*n] ascending; a few. Borrowed. */
+const int32_t *dv_tok_eog(const dv_tok *t, size_t *n);
 /** Id of the token that the file spells like this (byte-level spelling, U+2581 for a space); -1 if there is none. */
 int32_t dv_tok_find(const dv_tok *t, const char *text, size_t n);
 /** The spelling in the file. Empty for an id that is none. Borrowed. */

@@ -255,6 +255,7 @@ void dv_tok_close(dv_tok **tp)
     dv_free(t->type);
     dv_free(t->flag);
     dv_free(t->score);
+    dv_free(t->eog);
     dv_free(t->slot);
     dv_free(t->power);
     dv_free(t->joins);
@@ -297,6 +298,12 @@ bool dv_tok_is_control(const dv_tok *t, int32_t id)
 }
 
 bool dv_tok_is_eog(const dv_tok *t, int32_t id) { return valid(t, id) && (t->flag[id] & DV__TOK_EOG) != 0; }
+
+const int32_t *dv_tok_eog(const dv_tok *t, size_t *n)
+{
+    *n = t->n_eog;
+    return t->eog;
+}
 
 int32_t dv_tok_find(const dv_tok *t, const char *text, size_t n)
 {

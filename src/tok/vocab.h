@@ -38,6 +38,8 @@ struct dv_tok {
     uint8_t *flag; /* [n_vocab] */
     float *score;  /* [n_vocab], spm */
     int32_t role[DV_TOK_ROLE_N];
+    int32_t *eog; /* [n_eog] tokens with that flag, ascending */
+    size_t n_eog;
 
     /* Spelling to symbol: open addressing, a slot holds symbol + 1 and the upper half of the hash. */
     struct dv__slot {

@@ -277,6 +277,19 @@ static vm *spm_vocab(void)
     return v;
 }
 
+/* The list says what the question says. */
+static void check_eog(const dv_tok *t)
+{
+    size_t n, at = 0;
+    const int32_t *eog = dv_tok_eog(t, &n);
+    for (int32_t id = 0; id < (int32_t)dv_tok_n_vocab(t); id++)
+        if (dv_tok_is_eog(t, id)) {
+            assert_true(at < n);
+            assert_int_equal(eog[at++], id);
+        }
+    assert_int_equal(at, n);
+}
+
 static void spm_merges_by_score(void **state)
 {
     (void)state;
@@ -301,6 +314,7 @@ static void spm_merges_by_score(void **state)
     assert_int_equal(dv_tok_role_id(f.t, DV_TOK_EOS), 2);
     assert_int_equal(dv_tok_role_id(f.t, DV_TOK_PAD), -1);
     assert_true(dv_tok_is_eog(f.t, 2));
+    check_eog(f.t);
     dv_buf b;
     dv_buf_init(&b, 0);
     encode(&f, "<s>abc a\xe4\xb8\xad", 12, DV_TOK_SPECIAL);
@@ -358,6 +372,7 @@ static void roles_and_ends(void **state)
     assert_non_null(strstr(dv_tok_note(f.t), "padding_token_id is 5000"));
     assert_true(dv_tok_is_eog(f.t, text_end) && dv_tok_is_eog(f.t, im_end) && dv_tok_is_eog(f.t, file));
     assert_false(dv_tok_is_eog(f.t, html) || dv_tok_is_eog(f.t, -1) || dv_tok_is_eog(f.t, 'a'));
+    check_eog(f.t);
     assert_int_equal(dv_tok_type_of(f.t, text_end), DV_TOK_CONTROL); /* whatever the file says */
     assert_int_equal(dv_tok_type_of(f.t, html), DV_TOK_NORMAL);
     assert_int_equal(dv_tok_type_of(f.t, 100000), 0);
@@ -376,6 +391,7 @@ static void harmony_messages_do_not_end_the_answer(void **state)
     fix_open(&f, v);
     assert_false(dv_tok_is_eog(f.t, end));
     assert_true(dv_tok_is_eog(f.t, ret) && dv_tok_is_eog(f.t, call));
+    check_eog(f.t);
     assert_false(dv_tok_is_control(f.t, channel)); /* shown */
     encode(&f, "<|channel|><|end|>", 18, 0);       /* but not to be forged */
     assert_int_equal(f.ids.len, 18);
