@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/word.h"
+#include "cli/config_args.h"
 #include "cli/data.h"
 #include "cli/group.h"
 
@@ -134,7 +135,7 @@ static int print(const dv_cmd *cmd, int argc, char **argv, bool all)
     size_t n_args;
     int code;
     dv_audit_filter f;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code) || !get_filter(cmd, &v, &f, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code) || !get_filter(cmd, &v, &f, &code))
         return code;
     printer p = {.json = all || v.json};
     dv_err err = {0};
@@ -253,7 +254,7 @@ static int print_report(const dv_cmd *cmd, const dv_audit_report *r, findings *f
     put_report(&b, r, f);
     if (f->text.code != 0 && b.code == 0)
         b.code = f->text.code;
-    int code = dv_data_print(cmd, &b);
+    int code = dv_config_print(cmd, &b);
     if (code != DV_EXIT_OK || r->problems == 0)
         return code;
     return dv_cmd_fail(cmd, "%" PRIu64 " problem%s", r->problems, r->problems > 1 ? "s" : "");
@@ -265,7 +266,7 @@ static int verify(const dv_cmd *cmd, int argc, char **argv)
     size_t n_args;
     int code;
     dv_audit_head known;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     if (v.head != NULL && !parse_head(v.head, &known))
         return dv_cmd_usage(cmd, "--head must be ROW:HASH as this command prints it, not '%s'", v.head);

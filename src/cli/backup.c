@@ -19,7 +19,7 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     values v;
     size_t n_args;
     int code;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     char size[DV_FORMAT_BYTES_LEN];
     dv_backup_info info;

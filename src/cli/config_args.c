@@ -12,7 +12,7 @@ enum {
     ROWS_MAX = DV_CONF_OPTIONS_MAX,
     OWN_MAX = 16,
     LISTS_MAX = 12,
-    OWN_SIZE = 4096,
+    OWN_SIZE = 8192,
     FLAGS_MAX = 1024,
     PATH_LEN = 4096
 };

@@ -5,12 +5,36 @@
 #include "base/err.h"
 #include "base/num.h"
 #include "base/word.h"
+#include "cli/config_args.h"
 
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+bool dv_data_parse(const dv_cmd *cmd, int argc, char **argv, void *values, size_t size, const char **dir,
+                   size_t *n_args, int *exit_code)
+{
+    static char path[DV_CONF_TEXT_MAX + 1];
+    dv_config_args args;
+    dv_conf *conf = NULL;
+    dv_err err = {0};
+    if (!dv_config_parse_file(cmd, argc, argv, values, size, &args, n_args, exit_code))
+        return false;
+    if (*dir != NULL)
+        return true;
+    int rc = dv_conf_open(&conf, &args.input, &err);
+    if (rc == 0 && strlen(conf->data_dir) >= sizeof path)
+        rc = dv_fail(&err, DV_ELIMIT, "the name of the data folder is too long");
+    if (rc == 0)
+        snprintf(path, sizeof path, "%s", conf->data_dir);
+    dv_conf_close(&conf);
+    *dir = path;
+    if (rc != 0)
+        *exit_code = dv_cmd_fail_err(cmd, &err);
+    return rc == 0;
+}
 
 static void say(void *arg, dv_store_log_level level, const char *text)
 {
@@ -89,15 +113,4 @@ bool dv_data_time_parse(const char *text, int sign, uint64_t *ms)
     if (sign < 0)
         *ms = span < now ? now - span : 1;
     return sign < 0 || (dv_add_u64(now, span, ms) && *ms < INT64_MAX);
-}
-
-int dv_data_print(const dv_cmd *cmd, dv_buf *b)
-{
-    int code = DV_EXIT_OK;
-    if (b->code != 0)
-        code = dv_cmd_fail(cmd, "%s", dv_error_text(b->code));
-    else
-        fwrite(dv_buf_str(b), 1, b->len, stdout);
-    dv_buf_fini(b);
-    return code;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/word.h"
+#include "cli/config_args.h"
 #include "cli/data.h"
 #include "cli/group.h"
 #include "store/user.h"
@@ -72,7 +73,7 @@ static int print_key(const dv_cmd *cmd, dv_store *s, const create_values *v, con
     dv_buf_printf(&b, "{\"id\":%" PRId64 ",\"name\":", id);
     dv_buf_json_str(&b, name, strlen(name));
     dv_buf_printf(&b, ",\"key\":\"%s\"}\n", key);
-    return dv_data_print(cmd, &b);
+    return dv_config_print(cmd, &b);
 }
 
 static int create(const dv_cmd *cmd, int argc, char **argv)
@@ -81,7 +82,7 @@ static int create(const dv_cmd *cmd, int argc, char **argv)
     size_t n_args;
     int code;
     dv_key_spec spec = {0};
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     if (v.expires != NULL && !dv_data_time_parse(v.expires, 1, &spec.scope.expires_ms))
         return dv_cmd_usage(cmd, "--expires must be a time such as 90d or 2027-01-31, not '%s'", v.expires);
@@ -221,7 +222,7 @@ static int print_list(const dv_cmd *cmd, const list_values *v, const dv_key_list
     }
     if (v->json)
         dv_buf_adds(&b, "]\n");
-    return dv_data_print(cmd, &b);
+    return dv_config_print(cmd, &b);
 }
 
 static int list(const dv_cmd *cmd, int argc, char **argv)
@@ -229,7 +230,7 @@ static int list(const dv_cmd *cmd, int argc, char **argv)
     list_values v;
     size_t n_args;
     int code;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     dv_err err = {0};
     dv_store *s = NULL;
@@ -298,7 +299,7 @@ static int revoke(const dv_cmd *cmd, int argc, char **argv)
     revoke_values v;
     size_t n_args;
     int code;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     dv_err err = {0};
     dv_store *s = NULL;

@@ -3,6 +3,7 @@
 #include "store/user.h"
 
 #include "base/err.h"
+#include "cli/config_args.h"
 #include "cli/data.h"
 #include "cli/group.h"
 #include "cli/password.h"
@@ -47,7 +48,7 @@ static int add(const dv_cmd *cmd, int argc, char **argv)
     values v;
     size_t n_args, n = 0;
     int code;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     char password[DV_CLI_PASSWORD_CAP], name[DV_NAME_MAX + 1];
     int64_t id = 0;
@@ -114,7 +115,7 @@ static int print_list(const dv_cmd *cmd, const values *v, const dv_user_list *l)
         put_user(&b, &l->v[i], v->json, i == 0);
     if (v->json)
         dv_buf_adds(&b, "]\n");
-    return dv_data_print(cmd, &b);
+    return dv_config_print(cmd, &b);
 }
 
 static int list(const dv_cmd *cmd, int argc, char **argv)
@@ -122,7 +123,7 @@ static int list(const dv_cmd *cmd, int argc, char **argv)
     values v;
     size_t n_args;
     int code;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     dv_err err = {0};
     dv_store *s = NULL;
@@ -154,7 +155,7 @@ static int with_user(const dv_cmd *cmd, int argc, char **argv, change what)
     size_t n_args;
     int code;
     dv_user u;
-    if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
+    if (!dv_data_parse(cmd, argc, argv, &v, sizeof v, &v.dir, &n_args, &code))
         return code;
     dv_err err = {0};
     dv_store *s = NULL;

@@ -2,7 +2,7 @@
 // drover key.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import test from 'node:test';
 import { data } from './data.mjs';
 import { folder } from './helper.mjs';
@@ -90,16 +90,21 @@ test('what makes no sense is refused', () => {
     assert.equal(d.json(['key', 'list', '--json']).length, 1);
 });
 
-test('the folder is named by --data-dir, DROVER_DATA_DIR, XDG_DATA_HOME', () => {
+test('the folder is named by --data-dir, DROVER_DATA_DIR, drover.yaml, XDG_DATA_HOME', () => {
     const d = data(), other = `${folder()}/other`;
     d.ok(['key', 'create', 'one']);
     d.ok(['key', 'create', 'two', '--data-dir', other]);
     assert.deepEqual(d.json(['key', 'list', '--json', '--data-dir', other]).map((k) => k.name), ['two']);
     assert.deepEqual(d.json(['key', 'list', '--json']).map((k) => k.name), ['one']);
-    d.env.DROVER_DATA_DIR = 'relative';
-    d.fails(['key', 'list'], 1, /DROVER_DATA_DIR must be an absolute path/);
+    const file = `${folder()}/drover.yaml`;
+    writeFileSync(file, `data_dir: ${other}\n`);
+    assert.deepEqual(d.json(['key', 'list', '--json', '--config', file]).map((k) => k.name), ['one']); /* the variable counts more */
+    delete d.env.DROVER_DATA_DIR;
+    assert.deepEqual(d.json(['key', 'list', '--json', '--config', file]).map((k) => k.name), ['two']);
+    writeFileSync(file, 'data_dri: x\n');
+    d.fails(['key', 'list', '--config', file], 1, /drover\.yaml:1:1: .*data_dri/);
+    d.ok(['key', 'list', '--config', file, '--data-dir', other]); /* nothing of it is needed */
     if (process.getuid() !== 0) {
-        delete d.env.DROVER_DATA_DIR;
         d.env.XDG_DATA_HOME = folder();
         d.ok(['key', 'create', 'xdg']);
         assert.ok(statSync(`${d.env.XDG_DATA_HOME}/drover/drover.db`).isFile());
