@@ -170,7 +170,7 @@ static int check_string(check *c, const dv__field *f, const place *at, json_t *v
         return check_string(c, dv__field_alone(f), at, v);
     if (f->words != NULL)
         return check_word(c, f, at, s);
-    bool own = (f->types & (DV__T_ARR | DV__T_OBJ)) == 0; /* else the lengths are those of the list or the object */
+    bool own = (f->types & (DV__T_ARR | DV__T_OBJ)) == 0; /* else the lengths are a list's or an object's */
     if (own && n < f->min_len)
         return fail(c, at, DV_EINVAL, n == 0 ? "must not be empty" : "must have at least %llu bytes", f->min_len);
     max = own && f->max_len != 0 ? (size_t)f->max_len : (f->flags & DV__F_TEXT) ? SIZE_MAX : DV__FIELD_MAX_NAME;
@@ -251,8 +251,7 @@ static int check_members(check *c, const dv__field *f, const place *at, json_t *
 {
     if ((f->types & DV__T_OBJ) == 0)
         return wrong_type(c, f, at);
-    /* Of a field that may be a list too, the lengths are the list's. */
-    int rc = (f->types & DV__T_ARR) == 0 ? check_size(c, f, at, json_object_size(obj), "fields") : 0;
+    int rc = check_size(c, f, at, json_object_size(obj), "fields");
     if (rc != 0 || f->of == NULL)
         return rc != 0 ? rc : check_free(c, at, obj, (f->flags & DV__F_TEXT) != 0);
     return check_object(c, f->of, at, obj);

@@ -39,8 +39,8 @@ struct dv__field {
     const char *name; /**< "*": any name that is not listed (the values of a map) */
     unsigned types, flags;
     double min, max; /**< of numbers; both 0: not checked */
-    /** Bytes of a string, elements of an array, members of an object; of a field that may be several of these the array's, else the object's. max 0: the
-     * server's own limits. A string in the place of an array is what the array's elements may be. */
+    /** Bytes of a string, elements of an array, members of an object. If the field may be one of these two, they are not a string's: that is then what the
+     * array's elements may be, or as long as any. max 0: the server's own limits. */
     unsigned long long min_len, max_len;
     const char *words; /**< of a string: "auto|none|required"; NULL: any */
     const dv__schema *of;
@@ -97,7 +97,8 @@ int dv__text_html(dv_buf *b, const char *s, size_t n);
 /* The tables, one file for each family of routes. */
 extern const dv__schema dv__schema_chat, dv__schema_completions, dv__schema_embeddings, dv__schema_responses,
     dv__schema_response_tokens, dv__schema_messages, dv__schema_count_tokens, dv__schema_completion, dv__schema_infill,
-    dv__schema_native_embeddings, dv__schema_tokenize, dv__schema_detokenize, dv__schema_apply_template,
-    dv__schema_slot_action, dv__schema_slot_query, dv__schema_slots_query, dv__schema_model_query;
+    dv__schema_native_embeddings, dv__schema_rerank, dv__schema_tokenize, dv__schema_detokenize,
+    dv__schema_apply_template, dv__schema_slot_action, dv__schema_slot_query, dv__schema_slots_query,
+    dv__schema_model_query;
 
 #endif
