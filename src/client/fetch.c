@@ -74,11 +74,24 @@ static dv_fetch_end end_of(const dv_fetch *f, CURLcode result)
     case CURLE_COULDNT_CONNECT:
     case CURLE_OPERATION_TIMEDOUT: /* only of connecting: the other times are ours */
         /* After a kept connection died under the request, the next one failed: who knows what was done with the first. */
-        if (curl_easy_getinfo(f->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent > 0)
+        if (f->retried || (curl_easy_getinfo(f->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent > 0))
             return DV_FETCH_BROKEN;
         return f->refused ? DV_FETCH_REFUSED : DV_FETCH_UNREACHABLE;
     default: return DV_FETCH_BROKEN;
     }
+}
+
+/* libcurl tries again on a new connection when a kept one is closed before the reply, but not when it notices while it sends a long
+ * body: then this does. */
+static bool again(dv_fetch *f, CURLcode result)
+{
+    long connects = 1;
+    if ((result != CURLE_SEND_ERROR && result != CURLE_RECV_ERROR) || f->head.bytes > 0 || f->lost || f->retried ||
+        curl_easy_getinfo(f->easy, CURLINFO_NUM_CONNECTS, &connects) != CURLE_OK || connects > 0)
+        return false;
+    f->retried = true;
+    f->running = curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && dv__loop_add(f->loop, f->easy);
+    return f->running;
 }
 
 void dv__fetch_ended(CURL *easy, CURLcode result)
@@ -86,6 +99,8 @@ void dv__fetch_ended(CURL *easy, CURLcode result)
     dv_fetch *f = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &f);
     f->running = false;
+    if (again(f, result))
+        return;
     dv_fetch_end end = f->lost || f->why.code == DV_ENOMEM ? DV_FETCH_NOMEM : end_of(f, result);
     const char *why = end == DV_FETCH_OK        ? ""
                       : end == DV_FETCH_NOMEM   ? dv_error_text(DV_ENOMEM)
@@ -153,7 +168,7 @@ static int start(dv_fetch *f, dv_err *err)
 {
     f->timer = event_new(f->client->base, -1, 0, on_deadline, f);
     f->easy = f->timer != NULL ? curl_easy_init() : NULL;
-    if (f->easy == NULL || !dv__fetch_options(f) || curl_multi_add_handle(f->loop->multi, f->easy) != CURLM_OK)
+    if (f->easy == NULL || !dv__fetch_options(f) || !dv__loop_add(f->loop, f->easy))
         return dv_fail(err, DV_ENOMEM, "a request: %s", dv_error_text(DV_ENOMEM));
     f->running = true;
     dv__fetch_watch(f);

@@ -37,6 +37,7 @@ struct dv_fetch {
     bool is_ready;     /* is in client->ready */
     bool running;      /* is in the multi handle */
     bool lost;         /* cannot go on, for want of memory */
+    bool retried;      /* on a new connection */
     bool refused;      /* an address was not public */
     bool public_only;
     bool head_told;

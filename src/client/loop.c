@@ -4,8 +4,9 @@
 #include "base/mem.h"
 
 #include <event2/event.h>
-
-enum { MAX_IDLE = 64 }; /* connections kept for the next request; the longest idle one goes first */
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct dv__sock {
     dv__sock *prev, *next;
@@ -14,10 +15,69 @@ struct dv__sock {
     short what;
 };
 
+static void idle_drop(dv__loop *l, int fd)
+{
+    for (unsigned i = 0; i < l->n_idle; i++)
+        if (l->idle[i] == fd)
+            l->idle[i--] = l->idle[--l->n_idle];
+}
+
+/* What a peer says on a kept connection while nobody asks, libcurl 7.88 would take for the answer to the next request: a 408 that goes with a
+ * close, say. Such a connection is made one that has ended, which libcurl looks for before it uses one. */
+static void end_if_spoken(int fd)
+{
+    char drop[4096];
+    for (int i = 0; i < 16 && recv(fd, drop, sizeof drop, MSG_DONTWAIT) > 0; i++)
+        continue;
+    shutdown(fd, SHUT_RDWR);
+}
+
+static void check_idle(dv__loop *l)
+{
+    struct pollfd fds[DV__MAX_IDLE];
+    unsigned n = l->n_idle;
+    for (unsigned i = 0; i < n; i++)
+        fds[i] = (struct pollfd){.fd = l->idle[i], .events = POLLIN};
+    if (n == 0 || poll(fds, n, 0) <= 0)
+        return;
+    for (unsigned i = 0; i < n; i++) {
+        if (fds[i].revents == 0)
+            continue;
+        end_if_spoken(fds[i].fd);
+        idle_drop(l, fds[i].fd);
+    }
+}
+
+/* The connection of a transfer that has ended, if it is kept. */
+static void note_idle(dv__loop *l, CURL *easy)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK || fd == CURL_SOCKET_BAD)
+        return;
+    idle_drop(l, fd);
+    if (l->n_idle < DV__MAX_IDLE)
+        l->idle[l->n_idle++] = fd;
+}
+
+bool dv__loop_add(dv__loop *l, CURL *easy)
+{
+    l->starting = true;
+    return curl_multi_add_handle(l->multi, easy) == CURLM_OK;
+}
+
+int dv__loop_close_socket(void *loop, curl_socket_t fd)
+{
+    idle_drop(loop, fd);
+    return close(fd);
+}
+
 static void run(dv__loop *l, curl_socket_t fd, int what)
 {
     int running, left;
     CURLMsg *m;
+    if (l->starting)
+        check_idle(l);
+    l->starting = false;
     /* A failure here is one of a transfer, which is told below, or of memory, which the transfers' own timers end. */
     (void)curl_multi_socket_action(l->multi, fd, what, &running);
     while ((m = curl_multi_info_read(l->multi, &left)) != NULL) {
@@ -25,6 +85,7 @@ static void run(dv__loop *l, curl_socket_t fd, int what)
         CURLcode result = m->data.result;
         if (m->msg != CURLMSG_DONE)
             continue;
+        note_idle(l, easy);
         curl_multi_remove_handle(l->multi, easy); /* m is gone with it */
         l->on_over(easy, result);
     }
@@ -85,6 +146,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
             sock_free(s);
         return 0;
     }
+    idle_drop(l, fd);
     if (s == NULL) {
         s = sock_new(l);
         if (s != NULL)
@@ -117,7 +179,7 @@ int dv__loop_open(dv__loop *l, struct event_base *base)
               curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l) == CURLM_OK &&
               curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, want_timer) == CURLM_OK &&
               curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l) == CURLM_OK &&
-              curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)MAX_IDLE) == CURLM_OK &&
+              curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)DV__MAX_IDLE) == CURLM_OK &&
               curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) == CURLM_OK;
     if (!ok)
         dv__loop_close(l);

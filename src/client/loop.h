@@ -13,11 +13,16 @@ struct event;
 struct event_base;
 typedef struct dv__sock dv__sock;
 
+enum { DV__MAX_IDLE = 64 }; /* connections kept for the next request; the longest idle one goes first */
+
 typedef struct dv__loop {
     struct event_base *base;
     CURLM *multi;
     struct event *timer;
     dv__sock *socks;
+    int idle[DV__MAX_IDLE]; /**< [n_idle] sockets of connections that are kept */
+    unsigned n_idle;
+    bool starting; /**< a transfer was added and has not chosen its connection yet */
     /** A socket of this transfer cannot be watched: end it once libcurl has returned. Must not call libcurl. */
     void (*on_lost)(CURL *easy);
     /** A transfer has ended and is out of the multi handle. */
@@ -31,5 +36,9 @@ typedef struct dv__loop {
 int dv__loop_open(dv__loop *l, struct event_base *base);
 /** After all transfers were removed. */
 void dv__loop_close(dv__loop *l);
+/** False when there is no memory. */
+bool dv__loop_add(dv__loop *l, CURL *easy);
+/** How a connection's socket is closed: libcurl's CLOSESOCKETFUNCTION, with the loop. */
+int dv__loop_close_socket(void *loop, curl_socket_t fd);
 
 #endif

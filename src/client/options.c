@@ -83,6 +83,8 @@ static unsigned set_policy(dv_fetch *f)
     bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, f);
+    bad |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, dv__loop_close_socket);
+    bad |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, f->loop);
     return bad;
 }
 

@@ -95,6 +95,7 @@ typedef struct peer {
     peer_then then; /* PEER_REPEAT: the last `again` bytes for ever; PEER_KEEP: waits for the next request */
     size_t again;
     unsigned max_requests; /* of a connection; then it is closed without an answer. 0: no limit */
+    int last_fd;           /* of the connection that asked last */
     unsigned n_accepts, n_requests, n_closed;
     char last[4096]; /* the request that came last */
 } peer;
@@ -132,6 +133,7 @@ static inline void peer_answer(peer_conn *c)
 {
     peer *p = c->p;
     p->n_requests++;
+    p->last_fd = c->fd;
     memcpy(p->last, c->in, sizeof p->last);
     c->len = 0;
     if (p->max_requests != 0 && ++c->n > p->max_requests) {
@@ -161,6 +163,8 @@ static inline void peer_on_read(evutil_socket_t fd, short what, void *arg)
     c->in[c->len] = 0;
     if (strstr(c->in, "\r\n\r\n") != NULL)
         peer_answer(c);
+    else if (c->len == sizeof c->in - 1)
+        c->len = 0; /* a body */
 }
 
 static inline void peer_on_accept(evutil_socket_t fd, short what, void *arg)

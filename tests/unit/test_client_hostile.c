@@ -218,12 +218,36 @@ static void test_stale(void **state)
     }
     assert_int_equal(p.n_accepts, 10);
     assert_int_equal(p.n_requests, 6 + 7);
-    dv_client_close(&w->client);
+    dv_client_close(&w->client); /* what is kept, too */
     peer_close(&p);
-    assert_int_equal(dv_client_open(&w->client, w->http, NULL), 0);
 }
 
-/* The same, and then nobody listens any more: something was sent, so it is not told that nothing was. */
+/* A body that is still on its way when the peer closes. */
+static void test_stale_long(void **state)
+{
+    world *w = *state;
+    static char body[4 << 20];
+    peer p = {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", .then = PEER_KEEP, .max_requests = 1};
+    p.n_bytes = strlen(p.bytes);
+    peer_open(&p, w->base);
+    got g = {0};
+    dv_fetch_request rq;
+    post(&g, &rq);
+    run(w, &p, &rq);
+    got_clear(&g);
+    post(&g, &rq);
+    rq.body = body;
+    rq.n_body = sizeof body;
+    run(w, &p, &rq);
+    assert_int_equal(g.end, DV_FETCH_OK);
+    assert_string_equal(g.body.data, "hi");
+    assert_int_equal(p.n_accepts, 2);
+    got_clear(&g);
+    dv_client_close(&w->client); /* what is kept, too */
+    peer_close(&p);
+}
+
+/* The peer closes a kept connection, and then nobody listens any more: something was sent, so it is not told that nothing was. */
 static void test_stale_gone(void **state)
 {
     world *w = *state;
@@ -270,11 +294,33 @@ static void test_two_replies(void **state)
     assert_int_equal(p.n_accepts, 5);
 }
 
+/* Nor is what a peer sends while nobody has asked. */
+static void test_unasked(void **state)
+{
+    world *w = *state;
+    static const char evil[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    peer p = {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", .then = PEER_KEEP};
+    p.n_bytes = strlen(p.bytes);
+    peer_open(&p, w->base);
+    for (int i = 0; i < 3; i++) {
+        got g = {0};
+        dv_fetch_request rq = get_request(&g, "/");
+        run(w, &p, &rq);
+        assert_int_equal(g.end, DV_FETCH_OK);
+        assert_string_equal(g.body.data, "hi");
+        got_clear(&g);
+        assert_int_equal(send(p.last_fd, evil, sizeof evil - 1, MSG_NOSIGNAL), sizeof evil - 1);
+    }
+    dv_client_close(&w->client);
+    peer_close(&p);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_scripts), TEST(test_endless_heads), TEST(test_slow),
-                                       TEST(test_stale),   TEST(test_stale_gone),    TEST(test_two_replies)};
+    const struct CMUnitTest tests[] = {TEST(test_scripts),     TEST(test_endless_heads), TEST(test_slow),
+                                       TEST(test_stale),       TEST(test_stale_long),    TEST(test_stale_gone),
+                                       TEST(test_two_replies), TEST(test_unasked)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
