@@ -81,10 +81,11 @@ void dv__history_fini(dv__history *h)
     *h = (dv__history){0};
 }
 
-/* Whether word is one of the words of list. */
-static bool in_list(const char *list, const char *word)
+bool dv__chat_in_list(const char *list, const char *word)
 {
     size_t n = strlen(word);
+    if (strchr(word, ' ') != NULL)
+        return false;
     for (const char *p = list; n > 0 && (p = strstr(p, word)) != NULL; p += n)
         if ((p == list || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
             return true;
@@ -123,7 +124,7 @@ int dv__history_content(dv_buf *out, const json_t *content, const char *what, co
         int r = dv__chat_need_str(&type, part, "type", part_at, err);
         if (r != 0)
             return r;
-        if (!in_list(what, type))
+        if (!dv__chat_in_list(what, type))
             return refuse_part(type, part_at, err);
         const char *key = strcmp(type, "refusal") == 0    ? "refusal"
                           : strcmp(type, "thinking") == 0 ? "thinking"

@@ -21,6 +21,8 @@ int dv__chat_push(json_t *list, json_t *value, dv_err *err);
 /** The content of b as a JSON string; NULL when out of memory (b->code too). */
 json_t *dv__chat_text(dv_buf *b);
 bool dv__chat_is(const json_t *string, const char *text);
+/** Whether word is one of the words of list, which blanks separate. */
+bool dv__chat_in_list(const char *list, const char *word);
 /** The field `key` of obj as a string that must be there and not be empty. */
 int dv__chat_need_str(const char **out, const json_t *obj, const char *key, const char *at, dv_err *err);
 

@@ -9,10 +9,50 @@
 typedef struct shape {
     bool nested;        /* inside "function" */
     const char *schema; /* key of the parameters' schema */
+    const char *keys;   /* all that are understood */
 } shape;
 
-static const shape openai = {true, "parameters"}, responses = {false, "parameters"},
-                   anthropic = {false, "input_schema"};
+static const shape openai = {true, "parameters", "name description parameters"},
+                   responses = {false, "parameters", "type name description parameters"},
+                   anthropic = {false, "input_schema", "type name description input_schema"};
+
+/* Whether a key of a tool says what is done anyway: prefixes are always kept, schemas always bind, arguments always stream. Else *must is what it
+ * may be, NULL for a key that is not known. */
+static bool is_so_anyway(const char *key, const json_t *v, const char **must)
+{
+    *must = NULL;
+    if (json_is_null(v) || strcmp(key, "cache_control") == 0)
+        return true;
+    if (dv__chat_in_list("strict eager_input_streaming", key)) {
+        *must = "a boolean";
+        return json_is_boolean(v);
+    }
+    if (dv__chat_in_list("defer_loading async", key)) {
+        *must = "false";
+        return json_is_false(v);
+    }
+    if (strcmp(key, "allowed_callers") == 0) {
+        *must = "[\"direct\"]";
+        return json_array_size(v) == 1 && dv__chat_is(json_array_get(v, 0), "direct");
+    }
+    return false;
+}
+
+/* What a client says of a tool and nobody would see is refused. */
+static int check_keys(const json_t *obj, const char *known, const char *at, dv_err *err)
+{
+    const char *key, *must;
+    json_t *v;
+    json_object_foreach((json_t *)obj, key, v)
+    {
+        if (dv__chat_in_list(known, key) || is_so_anyway(key, v, &must))
+            continue;
+        if (must != NULL)
+            return dv_fail(err, DV_EINVAL, "%s.%s must be %s", at, key, must);
+        return dv_fail(err, DV_EINVAL, "%s.%.64s: this field is not known here", at, key);
+    }
+    return 0;
+}
 
 static bool has_tool(const json_t *list, const char *name)
 {
@@ -41,6 +81,8 @@ static int add_tool(json_t *list, const json_t *def, const shape *s, const char 
         return dv_fail(err, DV_EINVAL, "%s.description must be a string", at);
     if (schema != NULL && !json_is_object(schema))
         return dv_fail(err, DV_EINVAL, "%s.%s must be an object", at, s->schema);
+    if ((r = check_keys(def, s->keys, at, err)) != 0)
+        return r;
     json_t *fn = json_pack("{s:s}", "name", name);
     r = dv__chat_push(list, json_pack("{s:s, s:o}", "type", "function", "function", fn), err);
     if (r == 0) /* templates take the description for granted */
@@ -65,7 +107,8 @@ static int read_tool(json_t *list, const json_t *tool, const shape *s, size_t i,
         return add_tool(list, tool, s, at, err);
     if (!json_is_object(fn))
         return dv_fail(err, DV_EINVAL, "%s.function must be an object", at);
-    return add_tool(list, fn, s, dv__chat_path(sub, "%s.function", at), err);
+    int r = check_keys(tool, "type function", at, err);
+    return r != 0 ? r : add_tool(list, fn, s, dv__chat_path(sub, "%s.function", at), err);
 }
 
 static int read_tools(dv_chattools *t, const json_t *tools, const shape *s, dv_err *err)
@@ -142,7 +185,10 @@ static int openai_choice(dv_chattools *t, const json_t *choice, const shape *s, 
     const json_t *fn = s->nested ? dv__chat_get(choice, "function") : choice;
     if (!json_is_object(fn))
         return dv_fail(err, DV_EINVAL, "tool_choice.function must be an object");
-    return choose_name(t, fn, s->nested ? "tool_choice.function" : "tool_choice", err);
+    int r = check_keys(choice, s->nested ? "type function" : "type name", "tool_choice", err);
+    if (r == 0 && s->nested)
+        r = check_keys(fn, "name", "tool_choice.function", err);
+    return r != 0 ? r : choose_name(t, fn, s->nested ? "tool_choice.function" : "tool_choice", err);
 }
 
 static int from_openai(dv_chattools *out, const json_t *tools, const json_t *choice, const json_t *parallel,
@@ -183,7 +229,12 @@ static int anthropic_choice(dv_chattools *t, const json_t *choice, dv_err *err)
     if (single != NULL && !json_is_boolean(single))
         return dv_fail(err, DV_EINVAL, "tool_choice.disable_parallel_tool_use must be a boolean");
     t->parallel = !json_is_true(single);
-    if (dv__chat_is(type, "tool"))
+    bool named = dv__chat_is(type, "tool");
+    int r = check_keys(choice, named ? "type name disable_parallel_tool_use" : "type disable_parallel_tool_use",
+                       "tool_choice", err);
+    if (r != 0)
+        return r;
+    if (named)
         return choose_name(t, choice, "tool_choice", err);
     return choose_word(t, type, "tool_choice.type", "auto, any, tool or none", err);
 }

@@ -295,6 +295,19 @@ static void tools_of_all_apis(void **state)
          DV_TOOLCHOICE_REQUIRED, true},
         {ANTHROPIC, ANTHROPIC_TOOLS, "{\"type\":\"tool\",\"name\":\"f\"}", NULL, DV_TOOLCHOICE_NAMED, false},
         {ANTHROPIC, ANTHROPIC_TOOLS, "{\"type\":\"none\"}", NULL, DV_TOOLCHOICE_NONE, false},
+        /* What changes nothing. */
+        {OPENAI,
+         "[{\"type\":\"function\",\"cache_control\":{},\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\"},"
+         "\"strict\":false,\"new\":null}}]",
+         NULL, NULL, DV_TOOLCHOICE_AUTO, false},
+        {RESPONSES,
+         "[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{\"type\":\"object\"},\"strict\":null,\"async\":false,"
+         "\"defer_loading\":false,\"allowed_callers\":[\"direct\"],\"output_schema\":null}]",
+         NULL, NULL, DV_TOOLCHOICE_AUTO, false},
+        {ANTHROPIC,
+         "[{\"type\":\"custom\",\"name\":\"f\",\"input_schema\":{\"type\":\"object\"},\"cache_control\":{\"type\":"
+         "\"ephemeral\"},\"eager_input_streaming\":true,\"strict\":true,\"defer_loading\":false}]",
+         NULL, NULL, DV_TOOLCHOICE_AUTO, false},
     };
     json_t *want = parse(
         "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"type\":\"object\"}}}]");
@@ -339,6 +352,29 @@ static void tools_refusals(void **state)
                   "tool_choice.function.name \"g\" is none of the tools");
     tools_refused(OPENAI, OPENAI_TOOLS, "{\"type\":\"function\"}", "tool_choice.function must be an object");
     tools_refused(ANTHROPIC, ANTHROPIC_TOOLS, "\"auto\"", "tool_choice must be an object");
+    /* What is said of a tool and would not be heeded. */
+    tools_refused(OPENAI, "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"examples\":[]}}]", NULL,
+                  "tools[0].function.examples: this field is not known here");
+    tools_refused(OPENAI, "[{\"type\":\"function\",\"name\":\"g\",\"function\":{\"name\":\"f\"}}]", NULL,
+                  "tools[0].name: this field is not known here");
+    tools_refused(OPENAI, "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"name description\":1}}]", NULL,
+                  "tools[0].function.name description: this field is not known here");
+    tools_refused(OPENAI, "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":\"yes\"}}]", NULL,
+                  "tools[0].function.strict must be a boolean");
+    tools_refused(RESPONSES, "[{\"type\":\"function\",\"name\":\"f\",\"output_schema\":{}}]", NULL,
+                  "tools[0].output_schema: this field is not known here");
+    tools_refused(RESPONSES, "[{\"type\":\"function\",\"name\":\"f\",\"async\":true}]", NULL,
+                  "tools[0].async must be false");
+    tools_refused(ANTHROPIC, "[{\"name\":\"f\",\"input_examples\":[{}]}]", NULL, "tools[0].input_examples: ");
+    tools_refused(ANTHROPIC, "[{\"name\":\"f\",\"defer_loading\":true}]", NULL, "tools[0].defer_loading must be false");
+    tools_refused(ANTHROPIC, "[{\"name\":\"f\",\"allowed_callers\":[\"direct\",\"code_execution_20250825\"]}]", NULL,
+                  "tools[0].allowed_callers must be [\"direct\"]");
+    tools_refused(OPENAI, OPENAI_TOOLS, "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"x\":1}}",
+                  "tool_choice.function.x: ");
+    tools_refused(OPENAI, OPENAI_TOOLS, "{\"type\":\"function\",\"x\":1,\"function\":{\"name\":\"f\"}}",
+                  "tool_choice.x: ");
+    tools_refused(RESPONSES, RESPONSES_TOOLS, "{\"type\":\"function\",\"x\":1,\"name\":\"f\"}", "tool_choice.x: ");
+    tools_refused(ANTHROPIC, ANTHROPIC_TOOLS, "{\"type\":\"auto\",\"name\":\"f\"}", "tool_choice.name: ");
     tools_refused(ANTHROPIC, ANTHROPIC_TOOLS, "{\"type\":\"required\"}", "tool_choice.type must be");
     dv_chattools t;
     dv_err err = {0};
