@@ -163,11 +163,19 @@ static int restore(dv__call *c, slot_request *r, dv_err *err)
     return reply(c, &b);
 }
 
+/* A body is not needed; one that says something is refused, as it would not be heeded. */
 static int erase(dv__call *c, slot_request *r, dv_err *err)
 {
     uint32_t n;
+    size_t len;
     dv_buf b;
-    int rc = dv_sched_slot_erase(c->api->sched, r->slot, &n, err);
+    int rc = 0;
+    (void)dv_http_body(c->req, &len);
+    if (len > 0 && (rc = dv__call_parse(c, err)) == 0)
+        rc = dv__fields_read(c, c->body, NULL, NULL, 0, r, err);
+    if (rc != 0)
+        return rc;
+    rc = dv_sched_slot_erase(c->api->sched, r->slot, &n, err);
     if (rc != 0)
         return rc;
     dv_buf_init(&b, 0);

@@ -360,6 +360,7 @@ test('slot files', async () => {
     const saved = (await slot('save', { filename: 'one.bin' })).json;
     assert.deepEqual([saved.id_slot, saved.filename, saved.n_saved > 0, saved.timings.save_ms >= 0], [1, 'one.bin', true, true]);
     assert.equal(readFileSync(join(slots, 'one.bin')).length, saved.n_written);
+    await refused({ filename: 'x' }, 'filename', '/slots/1?action=erase', {});
     assert.equal((await slot('erase')).json.n_erased > 0, true);
     assert.deepEqual((await slot('erase')).json, { id_slot: 1, n_erased: 0 });
     const restored = (await slot('restore', { filename: 'one.bin' })).json;
