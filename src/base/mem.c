@@ -147,6 +147,7 @@ const char *dv_mem_name(dv_mem_cat cat)
     case DV_MEM_CONF: return "conf";
     case DV_MEM_CLIENT: return "client";
     case DV_MEM_LIMIT: return "limit";
+    case DV_MEM_FLEET: return "fleet";
     case DV_MEM_CAT_N: break;
     }
     return "?";

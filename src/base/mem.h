@@ -25,6 +25,7 @@ typedef enum dv_mem_cat {
     DV_MEM_CONF,    /**< configuration */
     DV_MEM_CLIENT,  /**< requests to other servers, what libcurl takes for them included */
     DV_MEM_LIMIT,   /**< counters and queues of limits */
+    DV_MEM_FLEET,   /**< models, engines, and requests that wait for them */
     DV_MEM_CAT_N
 } dv_mem_cat;
 

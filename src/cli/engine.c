@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "cli/confine.h"
+#include "cli/describe.h"
 #include "cli/format.h"
 #include "cli/load.h"
 
@@ -373,6 +374,8 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     static values v; /* its lists are too large for a stack frame to be pretty */
     size_t n_args;
     int code;
+    if (argc > 1 && strcmp(argv[1], "--describe") == 0)
+        return dv_cmd_describe.run(&dv_cmd_describe, argc - 1, argv + 1);
     spell_out(argc, argv);
     if (!dv_opt_parse(cmd, argc, argv, &v, sizeof v, &n_args, &code))
         return code;

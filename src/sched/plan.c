@@ -9,8 +9,8 @@ enum { PARALLEL_DEFAULT = 4, BYTES_PER_TOKEN_OF_VOCAB = 160, OVERHEAD = 24 << 20
 
 static uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 
-static int fill(dv_sched_plan *plan, const dv_gguf *g, const dv_engine_options *eo, const dv_sched_options *so,
-                dv_err *err)
+int dv_sched_plan_of(const dv_gguf *g, const dv_engine_options *eo, const dv_sched_options *so, dv_sched_plan *plan,
+                     dv_err *err)
 {
     const dv_limits *l = dv_limits_get();
     dv_model *m;
@@ -43,7 +43,7 @@ int dv_sched_plan_memory(const char *path, const dv_engine_options *eo, const dv
     int rc = dv_gguf_open(&g, path, err);
     if (rc != 0)
         return rc;
-    rc = fill(plan, g, eo, so, err);
+    rc = dv_sched_plan_of(g, eo, so, plan, err);
     dv_gguf_close(&g);
     if (rc != 0)
         return rc;

@@ -199,5 +199,8 @@ typedef struct dv_sched_plan {
  */
 int dv_sched_plan_memory(const char *path, const dv_engine_options *eo, const dv_sched_options *so, dv_sched_plan *plan,
                          dv_err *err);
+/** The same for a file that is open, compared with nothing. Errors: those of dv_model_open; DV_EINVAL (a KV type that does not fit). */
+int dv_sched_plan_of(const dv_gguf *g, const dv_engine_options *eo, const dv_sched_options *so, dv_sched_plan *plan,
+                     dv_err *err);
 
 #endif
