@@ -167,7 +167,11 @@ test('paths and methods', async () => {
     is(r, 405, 'invalid_request_error');
     assert.equal(r.headers.get('allow'), 'POST');
     assert.equal((await server.post('/health', '{}')).status, 405);
-    assert.equal((await server.ask('HEAD', '/health')).status, 200);
+    for (const path of ['/health', '/v1/health', '/props', '/slots', '/metrics', '/lora-adapters', '/v1/models', '/models', '/v1/models/x', '/v1/chat/completions', '/no/such']) {
+        const get = await server.ask('GET', path), head = await server.ask('HEAD', path);
+        assert.deepEqual([head.status, head.text, head.headers.get('content-type')], [get.status, '', get.headers.get('content-type')], path);
+        for (const r of [get, head]) assert.match(r.headers.get('x-request-id'), /^[0-9a-f]{24}$/, path);
+    }
     is(await server.ask('GET', '/metrics'), 501, 'not_supported_error', /--metrics/);
     assert.equal((await server.ask('OPTIONS', '/v1/models')).status, 204);
 });

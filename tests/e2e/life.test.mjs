@@ -72,6 +72,19 @@ test('a stream that waits gets comment lines', async () => {
     assert.equal(await server.stop(), 0);
 });
 
+test('so does one whose prompt is long', async () => {
+    const server = await Server.start([...args, '--sse-ping', '0.02']);
+    const request = { prompt: 'cat '.repeat(3000), max_tokens: 1, stream: true };
+    for (const path of ['/v1/completions', '/completion']) {
+        const r = await server.post(path, { ...request, cache_prompt: false });
+        const list = frames(r.text);
+        assert.equal(list[0].comment, 'ping');
+        const first = list.findIndex((f) => f.data);
+        assert.ok(list.slice(0, first).every((f) => f.comment === 'ping'));
+    }
+    assert.equal(await server.stop(), 0);
+});
+
 test('a reader that is slow gets everything, and holds up nobody, not even with the only slot', async () => {
     const server = await Server.start([...args, '--parallel', '1']);
     const request = { ...long, max_tokens: 6000, logprobs: true, top_logprobs: 20 };
