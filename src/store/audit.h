@@ -80,7 +80,7 @@ typedef void (*dv_audit_done)(void *arg, int rc);
  * Record e (copied). A server only queues it here, in about a microsecond; the row is durable when done is called. Without a server it is
  * committed before this returns. done may be NULL.
  * Errors: DV_EBUSY: too many rows wait, because the disk is full or slow (health says which; 65,536 rows or 32 MiB): nothing was recorded and done
- * will not be called; DV_ENOMEM; without a server those of writing.
+ * will not be called; that rows were lost, and how many, becomes a row "audit.lost" when there is place again; DV_ENOMEM; without a server those of writing.
  */
 int dv_audit_log(dv_store *s, const dv_audit_entry *e, dv_audit_done done, void *arg, dv_err *err);
 /**

@@ -7,6 +7,7 @@
 #include "store/store_impl.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,8 +56,9 @@ static dv__entry *take(dv__audit *a, uint64_t tick_ns, bool *stop)
 }
 
 /* They are written (rc 0) or given up. */
-static void settle(dv__audit *a, dv__entry *list, int rc)
+static void settle(dv_store *s, dv__entry *list, int rc)
 {
+    dv__audit *a = &s->audit;
     uint64_t n = 0;
     while (list != NULL) {
         dv__entry *next = list->next;
@@ -71,6 +73,8 @@ static void settle(dv__audit *a, dv__entry *list, int rc)
     a->lost += rc != 0 ? n : 0;
     pthread_cond_broadcast(&a->done);
     pthread_mutex_unlock(&a->mu);
+    if (rc != 0)
+        dv__store_log(s, DV_STORE_LOG_ERROR, "%" PRIu64 " rows of the audit log are lost: %s", n, dv_error_text(rc));
 }
 
 static bool may_pass(int rc)
@@ -136,15 +140,34 @@ static void write_rows(dv_store *s, dv__entry *list, uint64_t *give_up_ns)
 {
     int rc = write_list(s, list, give_up_ns);
     if (rc == 0 || may_pass(rc)) {
-        settle(&s->audit, list, rc);
+        settle(s, list, rc);
         return;
     }
     while (list != NULL) {
         dv__entry *next = list->next;
         list->next = NULL;
-        settle(&s->audit, list, write_list(s, list, give_up_ns));
+        settle(s, list, write_list(s, list, give_up_ns));
         list = next;
     }
+}
+
+/* Rows that had no place are a row, as soon as there is place again. */
+static void tell_lost(dv_store *s)
+{
+    dv__audit *a = &s->audit;
+    dv_conn *c;
+    dv_err e = {0};
+    pthread_mutex_lock(&a->mu);
+    uint64_t n = a->failing == 0 ? a->lost - a->told : 0;
+    pthread_mutex_unlock(&a->mu);
+    if (n == 0 || dv_db_write(s->db, &c, &e) != 0)
+        return;
+    dv__audit_in(s, c, NULL, "audit.lost", DV_AUDIT_FAILED, "%" PRIu64 " rows could not be recorded", n);
+    if (dv_db_commit(&c, &e) != 0)
+        return;
+    a->told += n; /* of this thread only */
+    dv__store_log(s, DV_STORE_LOG_ERROR, "%" PRIu64 " rows of the audit log could not be recorded", n);
+    dv__audit_catch_up(s);
 }
 
 /* While writing fails nobody may want to write; a try tells when it works again. */
@@ -165,6 +188,7 @@ static void tick(dv_store *s, uint64_t n)
 {
     dv_err ignored = {0}; /* dv_key_find tells those who ask */
     dv__keys_refresh(s, false, &ignored);
+    tell_lost(s);
     if (n % SECOND == 0) {
         dv__audit_catch_up(s);
         pthread_mutex_lock(&s->audit.lines_mu);

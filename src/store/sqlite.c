@@ -46,6 +46,20 @@ int dv__sqlite_start(dv_err *err)
 
 /* ---- errors ---- */
 
+/* What the system said. SQLite forgets it sometimes before it reports: quotas and limits of file sizes would look like a broken disk. Its files
+ * remember. */
+static int last_errno(sqlite3 *h)
+{
+    static const int which[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER}; /* the former is the WAL */
+    int e = h != NULL ? sqlite3_system_errno(h) : 0;
+    for (size_t i = 0; e == 0 && h != NULL && i < DV_ARRAY_LEN(which); i++) {
+        sqlite3_file *f = NULL;
+        if (sqlite3_file_control(h, "main", which[i], &f) == SQLITE_OK && f != NULL && f->pMethods != NULL)
+            f->pMethods->xFileControl(f, SQLITE_FCNTL_LAST_ERRNO, &e);
+    }
+    return e;
+}
+
 static int constraint_code(int rc)
 {
     switch (rc) {
@@ -82,16 +96,16 @@ int dv__sqlite_code(sqlite3 *h, int rc)
             return DV_ENOMEM;
         if (rc == SQLITE_IOERR_CORRUPTFS)
             return DV_ECORRUPT;
-        return h != NULL && dv_errno_code(sqlite3_system_errno(h)) == DV_ENOSPC ? DV_ENOSPC : DV_EIO;
+        return dv_errno_code(last_errno(h)) == DV_ENOSPC ? DV_ENOSPC : DV_EIO;
     default: return DV_EINTERNAL;
     }
 }
 
 int dv__sqlite_fail(sqlite3 *h, int rc, const char *path, dv_err *err)
 {
-    int code = dv__sqlite_code(h, rc), e = h != NULL ? sqlite3_system_errno(h) : 0;
+    int code = dv__sqlite_code(h, rc), primary = rc & 0xff;
+    int e = primary == SQLITE_IOERR ? last_errno(h) : h != NULL ? sqlite3_system_errno(h) : 0;
     const char *text = h != NULL ? sqlite3_errmsg(h) : sqlite3_errstr(rc);
-    int primary = rc & 0xff;
     if (code == DV_ECORRUPT)
         return dv_fail(err, code, "%s: the database is damaged (%s); 'drover restore' puts a backup in its place", path,
                        text);

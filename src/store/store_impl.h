@@ -31,6 +31,7 @@ typedef struct dv__audit {
     pthread_cond_t done; /**< rows were written, or failed to be */
     dv__entry *head, *tail;
     uint64_t n, bytes, lost;
+    uint64_t told;            /**< of lost; the log has a row that says so */
     uint64_t queued, settled; /**< counts since the start; settled: written or given up */
     int failing;              /**< what writing fails for now */
     bool kick, stop, running;

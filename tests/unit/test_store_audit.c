@@ -747,9 +747,15 @@ static void the_queue_has_a_bound(void **state)
     assert_int_equal(atomic_load(&done_ok), queued);
     assert_int_equal(atomic_load(&done_bad), 0);
     assert_int_equal(dv_audit_state(s), 0);
+    for (int i = 0; i < 300 && raw_int("SELECT count(*) FROM audit WHERE action = 'audit.lost'") == 0; i++)
+        usleep(10000);
     dv_store_close(&s);
     sound();
-    assert_int_equal(report.rows, queued);
+    assert_int_equal(report.rows, queued + 1);
+    char lost[128];
+    snprintf(lost, sizeof lost, "SELECT count(*) FROM audit WHERE action = 'audit.lost' AND detail LIKE '%d rows %%'",
+             refused);
+    assert_int_equal(raw_int(lost), 1);
 }
 
 static int log_one(dv_store *s, dv_err *e)
