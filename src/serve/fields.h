@@ -39,7 +39,7 @@
 #define INT_MOST 2147483647
 enum {
     DV__MODEL_LEN = 1024,   /**< bytes of a model's name */
-    DV__ID_LEN = 256,       /**< of identifiers that clients keep: of calls, messages, files */
+    DV__ID_LEN = 1024,      /**< of identifiers that clients keep: of calls, messages, files */
     DV__LABEL_LEN = 4096,   /**< of what describes a request for others */
     DV__URL_LEN = 33554432, /**< of a URL, which may hold its data: what a body may have */
     DV__MESSAGES = 16384,   /**< messages or items of a conversation */
