@@ -20,6 +20,12 @@ extern const dv_cmd dv_cmd_user;
 extern const dv_cmd dv_cmd_audit;
 extern const dv_cmd dv_cmd_backup;
 extern const dv_cmd dv_cmd_restore;
+extern const dv_cmd dv_cmd_list;
+extern const dv_cmd dv_cmd_ps;
+extern const dv_cmd dv_cmd_show;
+extern const dv_cmd dv_cmd_load;
+extern const dv_cmd dv_cmd_unload;
+extern const dv_cmd dv_cmd_switch;
 
 /** Print "drover CMD: sentence" to stderr, control characters escaped. Returns DV_EXIT_FAILURE. */
 int dv_cmd_fail(const dv_cmd *cmd, const char *fmt, ...) DV_PRINTF(2, 3);

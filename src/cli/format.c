@@ -3,6 +3,7 @@
 
 #include "base/attr.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +15,37 @@ const char *dv_format_bytes(char buf[DV_FORMAT_BYTES_LEN], uint64_t bytes)
     for (; v >= 1024 && u + 1 < DV_ARRAY_LEN(units); u++)
         v /= 1024;
     snprintf(buf, DV_FORMAT_BYTES_LEN, u == 0 ? "%.0f %s" : "%.2f %s", v, units[u]);
+    return buf;
+}
+
+const char *dv_format_count(char buf[DV_FORMAT_COUNT_LEN], uint64_t n)
+{
+    static const char units[] = {0, 'K', 'M', 'B', 'T'};
+    double v = (double)n;
+    size_t u = 0;
+    for (; v >= 999.5 && u + 1 < sizeof units; u++)
+        v /= 1000;
+    snprintf(buf, DV_FORMAT_COUNT_LEN, u == 0 || v >= 99.95 ? "%.0f%c" : "%.1f%c", v, units[u]);
+    return buf;
+}
+
+const char *dv_format_span(char buf[DV_FORMAT_SPAN_LEN], uint64_t seconds)
+{
+    static const struct {
+        uint64_t seconds, from; /* two weeks are more telling than fourteen days, thirteen days than a week */
+        const char *name;
+    } units[] = {{31556952, 2 * 31556952, "year"},
+                 {2629746, 3 * 2629746, "month"},
+                 {604800, 14 * 86400, "week"},
+                 {86400, 2 * 86400, "day"},
+                 {3600, 2 * 3600, "hour"},
+                 {60, 2 * 60, "minute"},
+                 {1, 0, "second"}};
+    size_t i = 0;
+    while (seconds < units[i].from)
+        i++;
+    uint64_t n = seconds / units[i].seconds;
+    snprintf(buf, DV_FORMAT_SPAN_LEN, "%" PRIu64 " %s%s", n, units[i].name, n == 1 ? "" : "s");
     return buf;
 }
 
