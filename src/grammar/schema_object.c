@@ -16,7 +16,9 @@ typedef struct object {
     json_t *rest; /* schema of other keys; NULL: there are none */
     bool closed;  /* the schema says that there are none */
     uint32_t min, max;
-    dv__vec cont; /* dv_gx: what follows the k-th property */
+    uint32_t columns; /* of cont */
+    dv__vec
+        cont; /* dv_gx [pairs + 1][columns]: what may come from the k-th pair on, behind 1, 2... of them; -1: none */
     dv__vec pair; /* dv_gx */
     dv_gx extra;  /* a pair with another key, -1: none */
 } object;
@@ -283,6 +285,8 @@ static bool make_pairs(object *o)
         dv__schema_leave(s, len);
         dv_gx text = dv__json_text(s->b, name, strlen(name));
         dv_gx x = dv__json_pair(s->b, s->space, dv__x_seq2(s->b, text, dv__x_str(s->b, "\"")), value);
+        if (o->columns > 1) /* it comes up in each of them */
+            x = dv__rule_of(s->b, "property", DV__RULE_PLAIN, x);
         dv_gx *p = x < 0 ? NULL : dv__vec_push(&o->pair, sizeof x, 1, &s->b->bud);
         if (p == NULL)
             return false;
@@ -293,41 +297,79 @@ static bool make_pairs(object *o)
 
 static bool needs(const object *o, const char *name) { return json_object_get(o->needed, name) != NULL; }
 
-static dv_gx more_extras(const object *o)
+/* So many further keys, each behind a comma. They are a rule of their own, since that is what remembers keys. */
+static dv_gx more_extras(const object *o, uint32_t min, uint32_t max)
 {
     dv_grammar_builder *b = o->s->b;
-    return dv_gx_repeat(b, dv__x_seq2(b, comma(o->s), o->extra), 0, DV_GRAMMAR_UNBOUNDED);
+    return dv_gx_repeat(b, dv__x_seq2(b, comma(o->s), o->extra), min,
+                        max < DV__INF ? max : (uint32_t)DV_GRAMMAR_UNBOUNDED);
 }
 
-/* cont[k]: what may follow when the properties before the k-th have had their turn and there was one. Back to front. */
+/* What is left of a limit behind c properties. */
+static uint32_t left_of(uint32_t limit, uint32_t c) { return limit >= DV__INF ? limit : limit - DV_MIN(c, limit); }
+
+/* What follows the last of the declared properties. */
+static dv_gx rest(const object *o, uint32_t c)
+{
+    dv_grammar_builder *b = o->s->b;
+    const uint32_t min = left_of(o->min, c), max = left_of(o->max, c);
+    if (o->extra < 0 || max == 0)
+        return min == 0 ? dv__x_empty(b) : dv__x_fail(b);
+    return dv__rule_of(b, "rest", DV__RULE_PLAIN, more_extras(o, min, max));
+}
+
+static dv_gx *cont_at(const object *o, size_t k, uint32_t c)
+{
+    return &DV__AT(o->cont, dv_gx, k * o->columns + (c - 1));
+}
+
+/* What follows the k-th property when c have been in front of it; -1 where the limits leave no room for it. */
+static dv_gx behind(const object *o, size_t k, uint32_t c)
+{
+    return c < o->max ? *cont_at(o, k + 1, DV_MIN(c + 1, o->columns)) : -1;
+}
+
+/* A place from which no way leads to an object within the limits stays -1. */
+static dv_gx cont_of(const object *o, size_t k, uint32_t c, bool needed)
+{
+    dv_grammar_builder *b = o->s->b;
+    dv_gx with = behind(o, k, c), without = needed ? -1 : *cont_at(o, k + 1, c);
+    if (with < 0)
+        return without;
+    dv_gx pair = dv__x_seq2(b, comma(o->s), DV__AT(o->pair, dv_gx, k));
+    dv_gx x = dv__x_seq2(b, with == without ? dv__x_opt(b, pair) : pair, with);
+    if (without >= 0 && with != without)
+        x = dv__x_alt2(b, x, without);
+    if (!dv__failed(b) && (!needed || DV__AT(b->expr, dv__expr, x).depth > 100))
+        x = dv__rule_of(b, "more", DV__RULE_PLAIN, x);
+    return x;
+}
+
+/* Back to front. In front of the k-th there are k at most. */
 static bool make_conts(object *o, const char **name)
 {
-    dv__schema *s = o->s;
-    dv_grammar_builder *b = s->b;
+    dv_grammar_builder *b = o->s->b;
     const size_t n = o->pair.n;
-    dv_gx *cont = dv__vec_push(&o->cont, sizeof *cont, n + 1, &b->bud);
-    if (cont == NULL)
+    if (dv__vec_push(&o->cont, sizeof(dv_gx), (n + 1) * o->columns, &b->bud) == NULL)
         return false;
-    cont[n] = dv__x_empty(b);
-    if (o->extra >= 0)
-        cont[n] = dv__rule_of(b, "rest", DV__RULE_PLAIN, more_extras(o));
-    for (size_t k = n; k-- > 0 && !dv__failed(b);) {
-        dv_gx pair = dv__x_seq2(b, comma(s), DV__AT(o->pair, dv_gx, k));
-        const bool optional = !needs(o, name[k]);
-        cont[k] = dv__x_seq2(b, optional ? dv__x_opt(b, pair) : pair, cont[k + 1]);
-        if (!dv__failed(b) && (optional || DV__AT(b->expr, dv__expr, cont[k]).depth > 100))
-            cont[k] = dv__rule_of(b, "more", DV__RULE_PLAIN, cont[k]);
+    for (uint32_t c = 1; c <= o->columns && !dv__failed(b); c++) {
+        bool open = o->extra >= 0 && left_of(o->max, c) > 0;
+        *cont_at(o, n, c) = open || left_of(o->min, c) == 0 ? rest(o, c) : -1;
     }
+    for (size_t k = n; k-- > 0 && !dv__failed(b);)
+        for (uint32_t c = 1; c <= o->columns && !dv__failed(b); c++)
+            *cont_at(o, k, c) = c <= k ? cont_of(o, k, c, needs(o, name[k])) : -1;
     return !dv__failed(b);
 }
 
-/* Other keys without declared ones in front of them. They are a rule of their own, since that is what remembers keys. */
+/* Other keys without declared ones in front of them. */
 static dv_gx first_extra(const object *o)
 {
     dv_grammar_builder *b = o->s->b;
-    if (o->extra < 0)
+    if (o->extra < 0 || o->max == 0)
         return dv__x_fail(b);
-    return dv__rule_of(b, "rest", DV__RULE_PLAIN, o->max == 1 ? o->extra : dv__x_seq2(b, o->extra, more_extras(o)));
+    dv_gx more = o->max == 1 ? dv__x_empty(b) : more_extras(o, left_of(o->min, 1), left_of(o->max, 1));
+    return dv__rule_of(b, "rest", DV__RULE_PLAIN, dv__x_seq2(b, o->extra, more));
 }
 
 /* Everything between the braces of an object with declared properties. */
@@ -341,13 +383,9 @@ static dv_gx members(object *o, const char **name)
         return -1;
     for (size_t k = 0; k < n && !needed; k++) {
         needed = needs(o, name[k]);
-        if (o->max == 1 && !needed && json_object_size(o->needed) > 0)
-            continue; /* there is room for the required one only */
-        dv_gx *p = dv__vec_push(&first, sizeof *p, 1, &b->bud);
-        if (p == NULL)
-            break;
-        const dv_gx pair = DV__AT(o->pair, dv_gx, k);
-        *p = o->max == 1 ? pair : dv__x_seq2(b, pair, DV__AT(o->cont, dv_gx, k + 1));
+        dv_gx next = behind(o, k, 0), *p = next < 0 ? NULL : dv__vec_push(&first, sizeof *p, 1, &b->bud);
+        if (p != NULL)
+            *p = dv__x_seq2(b, DV__AT(o->pair, dv_gx, k), next);
     }
     dv_gx *p = dv__failed(b) || needed ? NULL : dv__vec_push(&first, sizeof *p, 2, &b->bud);
     if (p != NULL) {
@@ -359,9 +397,10 @@ static dv_gx members(object *o, const char **name)
     return x;
 }
 
-/* Numbers of properties are counted where no property is declared; beside declared ones only what needs no counting is possible. */
-static bool check_counts(object *o)
+/* Where counting is needed: what follows a property depends on how many there were. Limits that hold anyway are dropped. */
+static bool plan_counts(object *o)
 {
+    enum { MAX_CELLS = 1024, MAX_EXTRAS = 64 };
     const size_t n = json_object_size(o->props);
     size_t needed = 0;
     const char *name;
@@ -371,12 +410,21 @@ static bool check_counts(object *o)
         return dv__schema_refuse(o->s, "maxProperties", "is less than what must be there") >= 0;
     if (n == 0)
         return true;
-    if (o->min > needed && o->min > 1)
-        return dv__schema_refuse(o->s, "minProperties", "beside optional properties cannot be enforced") >= 0;
-    if (o->max == 1 || (o->max >= n && o->extra < 0))
-        return true;
-    return o->max >= DV__INF ||
-           dv__schema_refuse(o->s, "maxProperties", "beside optional properties cannot be enforced") >= 0;
+    if (o->extra < 0 && o->min > n)
+        return dv__schema_refuse(o->s, "minProperties", "is more than there can be") >= 0;
+    if (o->extra < 0 && o->max >= n)
+        o->max = DV__INF;
+    if (o->min <= needed)
+        o->min = DV_MIN(o->min, 1u);
+    const uint32_t counted = o->max < DV__INF ? o->max : o->min;
+    o->columns = DV_MAX(DV_MIN(counted, (uint32_t)n), 1u);
+    if (o->columns > 1 && n * o->columns > MAX_CELLS)
+        return dv__schema_refuse(o->s, o->max < DV__INF ? "maxProperties" : "minProperties",
+                                 "beside so many optional properties cannot be enforced") >= 0;
+    if (o->extra >= 0 && counted > MAX_EXTRAS)
+        return dv__schema_refuse(o->s, o->max < DV__INF ? "maxProperties" : "minProperties",
+                                 "above 64 beside declared properties cannot be enforced") >= 0;
+    return true;
 }
 
 static dv_gx build(object *o)
@@ -384,7 +432,7 @@ static dv_gx build(object *o)
     dv__schema *s = o->s;
     dv_grammar_builder *b = s->b;
     const size_t n = json_object_size(o->props);
-    if (!make_extra(o) || !check_counts(o))
+    if (!make_extra(o) || !plan_counts(o))
         return -1;
     if (n == 0 && o->extra >= 0)
         return dv__json_list(b, s->space, "{", o->extra, "}", o->min, o->max);

@@ -156,6 +156,76 @@ static void objects(void **state)
           LIST("{}", "{\"k\":1}"));
 }
 
+static void refused(const char *schema, const char *part)
+{
+    json_error_t bad;
+    dv_err err = {0};
+    dv_grammar *g;
+    json_t *j = json_loads(schema, JSON_DECODE_ANY, &bad);
+    assert_non_null(j);
+    const int rc = dv_grammar_from_schema(&g, j, NULL, NULL, &err);
+    if (rc == 0 || strstr(err.msg, part) == NULL)
+        fail_msg("%s: %d '%s' does not say '%s'", schema, rc, err.msg, part);
+    json_decref(j);
+}
+
+/* All objects of some of four properties and up to two other keys, against all limits. */
+static void properties_are_counted(void **state)
+{
+    static const char *const required[] = {"[]", "[\"c\"]", "[\"a\",\"d\"]"};
+    static const unsigned needed[] = {0, 4, 9};
+    for (unsigned i = 0; i < 3 * 2 * 7 * 7; i++) {
+        const unsigned min = i % 7, max = i / 7 % 7, open = i / 49 % 2, r = i / 98;
+        char schema[256], text[128];
+        snprintf(
+            schema, sizeof schema,
+            "{\"type\":\"object\",\"properties\":{\"a\":{\"const\":1},\"b\":{\"const\":1},\"c\":{\"const\":1},\"d\":{\"const\":1}},"
+            "\"required\":%s,\"additionalProperties\":%s,\"minProperties\":%u,\"maxProperties\":%u}",
+            required[r], open ? "{\"const\":1}" : "false", min, max);
+        const unsigned n_needed = (unsigned)__builtin_popcount(needed[r]);
+        if (min > max || n_needed > max || (!open && min > 4)) {
+            refused(schema, min > max || n_needed > max ? "'maxProperties'" : "'minProperties'");
+            continue;
+        }
+        dv_grammar *g = compile(schema);
+        for (unsigned set = 0; set < 16; set++)
+            for (unsigned more = 0; more <= 2; more++) {
+                size_t n = 0;
+                text[n++] = '{';
+                for (unsigned k = 0; k < 4; k++)
+                    if (set >> k & 1)
+                        n += (size_t)snprintf(text + n, sizeof text - n, "%s\"%c\":1", n > 1 ? "," : "", 'a' + (int)k);
+                for (unsigned k = 0; k < more; k++)
+                    n += (size_t)snprintf(text + n, sizeof text - n, "%s\"x%u\":1", n > 1 ? "," : "", k);
+                text[n++] = '}';
+                const unsigned count = (unsigned)__builtin_popcount(set) + more;
+                const bool good = (set & needed[r]) == needed[r] && (open || more == 0) && count >= min && count <= max;
+                if (gu_matches(g, text, n) != good)
+                    fail_msg("%s: %.*s", schema, (int)n, text);
+            }
+        dv_grammar_unref(&g);
+    }
+    /* One that can never be there does not count. */
+    check(
+        "{\"type\":\"object\",\"properties\":{\"a\":false,\"b\":{\"const\":1},\"c\":{\"const\":1}},\"minProperties\":2}",
+        LIST("{\"b\":1,\"c\":1}"), LIST("{}", "{\"b\":1}", "{\"c\":1}", "{\"a\":1,\"b\":1}"));
+    refused(
+        "{\"type\":\"object\",\"properties\":{\"a\":false,\"b\":true},\"minProperties\":2,\"additionalProperties\":false}",
+        "");
+    /* What would be too much to count. */
+    refused("{\"type\":\"object\",\"properties\":{\"a\":true},\"additionalProperties\":true,\"maxProperties\":65}",
+            "'maxProperties'");
+    refused("{\"type\":\"object\",\"properties\":{\"a\":true},\"additionalProperties\":true,\"minProperties\":65}",
+            "'minProperties'");
+    dv_buf many = {0};
+    dv_buf_adds(&many, "{\"type\":\"object\",\"maxProperties\":32,\"properties\":{");
+    for (int i = 0; i < 33; i++)
+        dv_buf_printf(&many, "%s\"p%d\":true", i > 0 ? "," : "", i);
+    dv_buf_adds(&many, "}}");
+    refused(dv_buf_str(&many), "'maxProperties'");
+    dv_buf_fini(&many);
+}
+
 /* In an open object no key comes twice, also where one token has the end of a key and more. */
 static void keys_are_unique_across_tokens(void **state)
 {
@@ -220,19 +290,6 @@ static void patterns_and_formats(void **state)
           LIST("\"2023-02-29\"", "\"1900-02-29\"", "\"2023-04-31\"", "\"2023-13-01\""));
     check("{\"type\":\"string\",\"format\":\"uuid\"}", LIST("\"123e4567-e89b-12d3-a456-426614174000\""),
           LIST("\"123e4567\""));
-}
-
-static void refused(const char *schema, const char *part)
-{
-    json_error_t bad;
-    dv_err err = {0};
-    dv_grammar *g;
-    json_t *j = json_loads(schema, JSON_DECODE_ANY, &bad);
-    assert_non_null(j);
-    const int rc = dv_grammar_from_schema(&g, j, NULL, NULL, &err);
-    if (rc == 0 || strstr(err.msg, part) == NULL)
-        fail_msg("%s: %d '%s' does not say '%s'", schema, rc, err.msg, part);
-    json_decref(j);
 }
 
 static void what_cannot_be_enforced_is_refused_by_name(void **state)
@@ -417,6 +474,7 @@ int main(void)
         cmocka_unit_test(number_ranges_are_exact),
         cmocka_unit_test(lengths_count_characters),
         cmocka_unit_test(objects),
+        cmocka_unit_test(properties_are_counted),
         cmocka_unit_test(keys_are_unique_across_tokens),
         cmocka_unit_test(combinations_and_references),
         cmocka_unit_test(patterns_and_formats),
