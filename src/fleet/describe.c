@@ -160,9 +160,9 @@ static dv__model *choose(dv_fleet *f, uint64_t now, uint64_t *next)
     for (size_t i = 0; i < f->n_models; i++)
         if (is_due(f->models[i], now, next) && first == NULL)
             first = f->models[i];
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (dv__instance_wanted(in) && is_due(in->m, now, next))
-        return in->m;
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (dv__instance_wanted(in) && is_due(in->m, now, next))
+            return in->m;
     return first;
 }
 

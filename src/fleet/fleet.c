@@ -89,9 +89,9 @@ static void sweep(dv_fleet *f)
 static bool is_drained(dv_fleet *f)
 {
     const dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in->child.pid != 0)
-        return false;
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in->child.pid != 0)
+            return false;
     return true;
 }
 
@@ -110,8 +110,8 @@ static void step(dv_fleet *f)
     dv__instance *in;
     step_folder(f, now, &next);
     dv__describe_step(f, now, &next);
-    TAILQ_FOREACH(in, &f->instances, link)
-    dv__instance_step(in, now, &next);
+    TAILQ_FOREACH (in, &f->instances, link)
+        dv__instance_step(in, now, &next);
     dv__residency_step(f, now, &next);
     dv__use_deliver(f);
     dv__order_step(f);
@@ -220,8 +220,8 @@ void dv_fleet_close(dv_fleet **out)
         return;
     *out = NULL;
     dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    dv__child_signal(&in->child, SIGKILL); /* all at once, then one after the other is waited for */
+    TAILQ_FOREACH (in, &f->instances, link)
+        dv__child_signal(&in->child, SIGKILL); /* all at once, then one after the other is waited for */
     dv__order_fini(f);
     dv__describe_fini(f);
     while ((in = TAILQ_FIRST(&f->instances)) != NULL)
@@ -244,8 +244,7 @@ void dv_fleet_drain(dv_fleet *f, void (*done)(void *arg), void *arg)
     f->drained_arg = arg;
     dv__describe_fini(f);
     dv_fail(&err, DV_ECANCELED, "the server is shutting down");
-    TAILQ_FOREACH(in, &f->instances, link)
-    {
+    TAILQ_FOREACH (in, &f->instances, link) {
         dv__use_fail_waiting(in, DV_ECANCELED, &err, 0);
         dv__instance_leave(in, "the server is shutting down");
     }
@@ -265,8 +264,8 @@ void dv_fleet_configure(dv_fleet *f, const dv_conf *conf)
 {
     dv__instance *in;
     f->conf = f->o.conf = conf;
-    TAILQ_FOREACH(in, &f->instances, link)
-    find_profile_again(in);
+    TAILQ_FOREACH (in, &f->instances, link)
+        find_profile_again(in);
     if (dv__registry_update(f) != 0)
         f->rescan_ns = 0;
     for (size_t i = 0; i < f->n_models; i++) {

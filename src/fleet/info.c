@@ -18,9 +18,9 @@ static dv_instance_state state_of(const dv_fleet *f, const dv__model *m)
 {
     const dv__instance *own = dv__instance_find(f, m, -1), *in;
     dv_instance_state s = own != NULL ? own->state : DV_INSTANCE_STOPPED;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in->m == m && rank(in->state) > rank(s))
-        s = in->state;
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in->m == m && rank(in->state) > rank(s))
+            s = in->state;
     return s;
 }
 
@@ -87,8 +87,7 @@ static uint64_t expires(const dv__instance *in)
 void dv_fleet_instances(dv_fleet *f, bool (*fn)(void *arg, const dv_instance_info *i), void *arg)
 {
     const dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    {
+    TAILQ_FOREACH (in, &f->instances, link) {
         dv_instance_info i = {
             .model = in->m->name,
             .profile = in->profile,
@@ -121,8 +120,7 @@ void dv_fleet_stats_get(dv_fleet *f, dv_fleet_stats *out)
     *out = (dv_fleet_stats){.budget_bytes = dv__residency_budget(f, &ever), .used_bytes = dv__residency_used(f)};
     for (size_t i = 0; i < f->n_models; i++)
         out->models += !f->models[i]->gone && !f->models[i]->hidden;
-    TAILQ_FOREACH(in, &f->instances, link)
-    {
+    TAILQ_FOREACH (in, &f->instances, link) {
         out->ready += in->state == DV_INSTANCE_READY;
         out->starting += in->state == DV_INSTANCE_STARTING;
         out->broken += in->state == DV_INSTANCE_BROKEN;

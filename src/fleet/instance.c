@@ -51,9 +51,9 @@ dv__instance *dv__instance_find(const dv_fleet *f, const dv__model *m, int profi
 {
     dv__instance *in;
     profile = profile < 0 ? dv__registry_own_profile(f, m) : profile;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in->m == m && in->profile == profile)
-        return in;
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in->m == m && in->profile == profile)
+            return in;
     return NULL;
 }
 

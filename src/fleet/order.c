@@ -54,9 +54,9 @@ static void finish(dv__order *o)
 static void unload_idle(dv_fleet *f, const dv__model *m)
 {
     dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in->m == m && !dv__instance_pinned(in))
-        dv__instance_leave(in, "another model is the default now");
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in->m == m && !dv__instance_pinned(in))
+            dv__instance_leave(in, "another model is the default now");
 }
 
 /* The new one is ready: it takes the old one's place. */
@@ -133,8 +133,7 @@ int dv_fleet_unload(dv_fleet *f, const char *model, bool force, void (*done)(voi
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     o->what = ORDER_UNLOAD;
     TAILQ_INSERT_TAIL(&f->orders, o, link);
-    TAILQ_FOREACH(in, &f->instances, link)
-    {
+    TAILQ_FOREACH (in, &f->instances, link) {
         if (in->m != m)
             continue;
         in->pinned = false;
@@ -149,9 +148,9 @@ int dv_fleet_unload(dv_fleet *f, const char *model, bool force, void (*done)(voi
 static bool is_unloaded(const dv__order *o)
 {
     const dv__instance *in;
-    TAILQ_FOREACH(in, &o->f->instances, link)
-    if (in->state == DV_INSTANCE_DRAINING && strcmp(in->m->name, o->model) == 0)
-        return false;
+    TAILQ_FOREACH (in, &o->f->instances, link)
+        if (in->state == DV_INSTANCE_DRAINING && strcmp(in->m->name, o->model) == 0)
+            return false;
     return true;
 }
 
@@ -164,9 +163,9 @@ void dv__order_step(dv_fleet *f)
             o->finished = o->finished || is_unloaded(o);
     }
     for (;;) { /* a callback may give further orders */
-        TAILQ_FOREACH(o, &f->orders, link)
-        if (o->finished)
-            break;
+        TAILQ_FOREACH (o, &f->orders, link)
+            if (o->finished)
+                break;
         if (o == NULL)
             return;
         finish(o);

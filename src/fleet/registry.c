@@ -125,12 +125,13 @@ static bool is_named_file(const dv_fleet *f, const dv__file_id *id)
     return false;
 }
 
-static dv__file *find_file(dv__files *fs, const char *path)
+/* Is m what the folder has under this name? */
+static bool is_in_folder(const dv__files *fs, const dv__model *m)
 {
-    for (size_t i = 0; i < fs->n; i++)
-        if (strcmp(fs->v[i].path, path) == 0)
-            return &fs->v[i];
-    return NULL;
+    for (size_t i = 0; m->path != NULL && i < fs->n; i++)
+        if (strcmp(fs->v[i].path, m->path) == 0)
+            return strcmp(fs->v[i].name, m->name) == 0;
+    return false;
 }
 
 static int update_files(dv_fleet *f, const dv__files *fs)
@@ -151,14 +152,13 @@ static int update_files(dv_fleet *f, const dv__files *fs)
 }
 
 /* Names that are in neither any more. */
-static void drop_others(dv_fleet *f, dv__files *fs)
+static void drop_others(dv_fleet *f, const dv__files *fs)
 {
     for (size_t i = 0; i < f->n_models; i++) {
         dv__model *m = f->models[i];
         if (m->gone || m->cm != NULL)
             continue;
-        m->gone = m->path == NULL || find_file(fs, m->path) == NULL || dv_conf_find_model(f->conf, m->name) != NULL ||
-                  is_named_file(f, &m->id);
+        m->gone = !is_in_folder(fs, m) || dv_conf_find_model(f->conf, m->name) != NULL || is_named_file(f, &m->id);
         if (m->gone)
             dv__describe_forget(f, m);
     }
@@ -185,8 +185,8 @@ int dv__registry_update(dv_fleet *f)
     if (f->n_models > 1)
         qsort(f->models, f->n_models, sizeof(dv__model *), by_name);
     dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    dv__instance_compare(in);
+    TAILQ_FOREACH (in, &f->instances, link)
+        dv__instance_compare(in);
 end:
     dv__files_fini(&fs);
     dv__fleet_kick(f);

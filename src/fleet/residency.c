@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_MS = 500, UPSTREAM_EXTRA_MIB = 256 };
+enum {
+    RETRY_MS = 500,
+    PATIENCE_MS = 2000, /* so long a model waits for others to be idle by themselves, and so long it stays at least */
+    UPSTREAM_EXTRA_MIB = 256
+};
 
 static unsigned long long mib(uint64_t bytes) { return (unsigned long long)((bytes + (1 << 20) - 1) >> 20); }
 
@@ -47,8 +51,7 @@ static sum sum_of(const dv_fleet *f, const dv__instance *except, bool leaving)
 {
     sum s = {0};
     const dv__instance *in, *other;
-    TAILQ_FOREACH(in, &f->instances, link)
-    {
+    TAILQ_FOREACH (in, &f->instances, link) {
         if (!counts(in) || in->evicted || in == except || (!leaving && in->state == DV_INSTANCE_DRAINING))
             continue;
         bool shared = false;
@@ -65,10 +68,10 @@ static sum sum_of(const dv_fleet *f, const dv__instance *except, bool leaving)
 static uint64_t need_of(const dv_fleet *f, const dv__instance *in, bool leaving)
 {
     const dv__instance *other;
-    TAILQ_FOREACH(other, &f->instances, link)
-    if (other != in && other->m == in->m && counts(other) && !other->evicted &&
-        (leaving || other->state != DV_INSTANCE_DRAINING))
-        return in->anonymous;
+    TAILQ_FOREACH (other, &f->instances, link)
+        if (other != in && other->m == in->m && counts(other) && !other->evicted &&
+            (leaving || other->state != DV_INSTANCE_DRAINING))
+            return in->anonymous;
     return in->anonymous + in->weights;
 }
 
@@ -83,9 +86,9 @@ uint64_t dv__residency_budget(const dv_fleet *f, uint64_t *ever)
     if (c->residency.bytes > 0)
         return *ever = (uint64_t)c->residency.bytes;
     dv_limits_read(&l, "");
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in->child.pid != 0 && dv__residency_measure(in->child.pid, &rss, &anonymous))
-        ours += anonymous;
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in->child.pid != 0 && dv__residency_measure(in->child.pid, &rss, &anonymous))
+            ours += anonymous;
     *ever = l.mem > reserve ? l.mem - reserve : 0;
     uint64_t now = l.mem_available + ours > reserve ? l.mem_available + ours - reserve : 0;
     return DV_MIN(now, *ever);
@@ -107,23 +110,41 @@ static void estimate(dv__instance *in)
 
 /* ---- making room ---- */
 
-static bool is_idle(const dv__instance *in)
+static uint64_t since(const dv__instance *in)
+{
+    const dv_use *a = TAILQ_FIRST(&in->jobs), *b = TAILQ_FIRST(&in->looks);
+    return DV_MIN(a != NULL ? a->begun_ns : DV__NEVER, b != NULL ? b->begun_ns : DV__NEVER);
+}
+
+typedef struct room {
+    dv_fleet *f;
+    dv__instance *in; /* for which */
+    uint64_t now;
+    uint64_t budget, taken;   /* taken: by those that come first and wait for others to leave */
+    unsigned models, n_taken; /* at one time; 0: any number */
+} room;
+
+static bool is_idle(const room *r, const dv__instance *in)
 {
     return in->state == DV_INSTANCE_READY && counts(in) && in->given == 0 && in->n_waiting == 0 && !in->evicted &&
            !dv__instance_pinned(in);
 }
 
-typedef struct room {
-    const dv_fleet *f;
-    dv__instance *in; /* for which */
-    uint64_t budget;
-    unsigned models; /* at one time; 0: any number */
-} room;
+/* Under load no model is ever idle. One whose requests came later than those that wait for its memory takes no further ones, and goes when its answers
+ * are finished: they are never cut. */
+static bool must_yield(const room *r, const dv__instance *in)
+{
+    const uint64_t patience = PATIENCE_MS * DV__MS;
+    return in->state == DV_INSTANCE_READY && counts(in) && !in->evicted && !dv__instance_pinned(in) &&
+           since(r->in) != DV__NEVER && r->now - since(r->in) > patience && r->now - in->ready_ns > patience &&
+           since(in) > since(r->in);
+}
 
 static bool fits(const room *r, bool leaving)
 {
     sum s = sum_of(r->f, r->in, leaving);
-    return s.bytes + need_of(r->f, r->in, leaving) <= r->budget && (r->models == 0 || s.n < r->models);
+    return s.bytes + r->taken + need_of(r->f, r->in, leaving) <= r->budget &&
+           (r->models == 0 || s.n + r->n_taken < r->models);
 }
 
 static int by_use(const void *a, const void *b)
@@ -151,14 +172,14 @@ static bool choose(const room *r, dv__instance **v, size_t n)
     return true;
 }
 
-static bool make_room(const room *r, dv_fleet *f)
+static bool make_room(const room *r, bool (*may_go)(const room *r, const dv__instance *in))
 {
     enum { MANY = 512 };
     dv__instance *v[MANY], *in;
     size_t n = 0;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (is_idle(in) && in != r->in && n < MANY)
-        v[n++] = in;
+    TAILQ_FOREACH (in, &r->f->instances, link)
+        if (in != r->in && n < MANY && may_go(r, in))
+            v[n++] = in;
     if (n > 1)
         qsort(v, n, sizeof(dv__instance *), by_use);
     if (!choose(r, v, n))
@@ -177,9 +198,9 @@ static uint64_t pinned_bytes(const dv_fleet *f, const dv__instance *except)
 {
     uint64_t bytes = 0;
     const dv__instance *in;
-    TAILQ_FOREACH(in, &f->instances, link)
-    if (in != except && counts(in) && dv__instance_pinned(in))
-        bytes += in->anonymous + (in->m != except->m ? in->weights : 0);
+    TAILQ_FOREACH (in, &f->instances, link)
+        if (in != except && counts(in) && dv__instance_pinned(in))
+            bytes += in->anonymous + (in->m != except->m ? in->weights : 0);
     return bytes;
 }
 
@@ -213,32 +234,33 @@ static void wait_for_room(dv__instance *in, uint64_t now, uint64_t *next)
     dv__until(next, now + RETRY_MS * DV__MS); /* others may have given memory back */
 }
 
-static void try_start(dv_fleet *f, dv__instance *in, uint64_t now, uint64_t *next)
+/* False: it has to wait. What it waits for, others that come later must not take, if it is on its way. */
+static bool has_room(room *r, uint64_t *next)
 {
-    dv__registry_run(f, in->m, in->profile, &in->run);
-    estimate(in);
-    if (in->backend != DV_CONF_BACKEND_REMOTE) {
-        uint64_t ever;
-        room r = {.f = f, .in = in, .models = (unsigned)f->conf->residency.models};
-        r.budget = dv__residency_budget(f, &ever);
-        if (can_never(f, in, ever))
-            return;
-        if (!fits(&r, true)) {
-            if (!fits(&r, false))
-                (void)make_room(&r, f);
-            wait_for_room(in, now, next);
-            return;
-        }
+    if (fits(r, true))
+        return true;
+    if (fits(r, false) || make_room(r, is_idle) || make_room(r, must_yield)) {
+        r->taken += need_of(r->f, r->in, false);
+        r->n_taken++;
     }
-    in->no_room = false;
-    dv__instance_start(in, now);
-    dv__fleet_kick(f);
+    wait_for_room(r->in, r->now, next);
+    return false;
 }
 
-static uint64_t since(const dv__instance *in)
+static void try_start(room *r, uint64_t *next)
 {
-    const dv_use *a = TAILQ_FIRST(&in->jobs), *b = TAILQ_FIRST(&in->looks);
-    return DV_MIN(a != NULL ? a->begun_ns : DV__NEVER, b != NULL ? b->begun_ns : DV__NEVER);
+    dv__instance *in = r->in;
+    uint64_t ever;
+    dv__registry_run(r->f, in->m, in->profile, &in->run);
+    estimate(in);
+    if (in->backend != DV_CONF_BACKEND_REMOTE) {
+        r->budget = dv__residency_budget(r->f, &ever);
+        if (can_never(r->f, in, ever) || !has_room(r, next))
+            return;
+    }
+    in->no_room = false;
+    dv__instance_start(in, r->now);
+    dv__fleet_kick(r->f);
 }
 
 /* Nothing is known about a file that was not looked at yet; the step that follows goes on. */
@@ -246,17 +268,18 @@ static bool is_described(const dv__instance *in) { return in->m->path == NULL ||
 
 void dv__residency_step(dv_fleet *f, uint64_t now, uint64_t *next)
 {
-    dv__instance *in, *first;
-    TAILQ_FOREACH(in, &f->instances, link)
-    in->tried = !dv__instance_wanted(in) || in->state != DV_INSTANCE_STOPPED || !is_described(in) || in->m->gone;
+    dv__instance *in;
+    room r = {.f = f, .now = now, .models = (unsigned)f->conf->residency.models};
+    TAILQ_FOREACH (in, &f->instances, link)
+        in->tried = !dv__instance_wanted(in) || in->state != DV_INSTANCE_STOPPED || !is_described(in) || in->m->gone;
     for (;;) { /* who has waited longest comes first */
-        first = NULL;
-        TAILQ_FOREACH(in, &f->instances, link)
-        if (!in->tried && (first == NULL || since(in) < since(first)))
-            first = in;
-        if (first == NULL)
+        r.in = NULL;
+        TAILQ_FOREACH (in, &f->instances, link)
+            if (!in->tried && (r.in == NULL || since(in) < since(r.in)))
+                r.in = in;
+        if (r.in == NULL)
             return;
-        first->tried = true;
-        try_start(f, first, now, next);
+        r.in->tried = true;
+        try_start(&r, next);
     }
 }

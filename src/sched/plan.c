@@ -5,7 +5,8 @@
 #include "base/num.h"
 #include "sched/impl.h"
 
-enum { PARALLEL_DEFAULT = 4, BYTES_PER_TOKEN_OF_VOCAB = 160, OVERHEAD = 24 << 20 };
+/* OVERHEAD: threads, tables, the C library. MARGIN: what requests may need for a moment; asked for at the start, not a part of what an engine takes. */
+enum { PARALLEL_DEFAULT = 4, BYTES_PER_TOKEN_OF_VOCAB = 160, OVERHEAD = 3 << 19, MARGIN = 24 << 20 };
 
 static uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
 
@@ -47,12 +48,12 @@ int dv_sched_plan_memory(const char *path, const dv_engine_options *eo, const dv
     dv_gguf_close(&g);
     if (rc != 0)
         return rc;
-    if (plan->anonymous > plan->available)
+    if (plan->anonymous + MARGIN > plan->available)
         return dv_fail(
             err, DV_ENOMEM,
             "%llu MiB are needed beside the weights (KV cache %llu, work space %llu, logits %llu, vocabulary %llu), "
             "%llu MiB are available: a smaller context or q8_0 for the KV cache needs less",
-            (unsigned long long)mib(plan->anonymous), (unsigned long long)mib(plan->kv),
+            (unsigned long long)mib(plan->anonymous + MARGIN), (unsigned long long)mib(plan->kv),
             (unsigned long long)mib(plan->scratch), (unsigned long long)mib(plan->logits),
             (unsigned long long)mib(plan->vocab), (unsigned long long)mib(plan->available));
     if (plan->anonymous + plan->weights > plan->limit)

@@ -189,8 +189,8 @@ int dv_sched_slot_erase(dv_sched *s, uint32_t slot, uint32_t *n_tokens, dv_err *
 typedef struct dv_sched_plan {
     uint64_t weights; /**< mapped from the file, shared, can be dropped by the system and read again */
     uint64_t kv, scratch, logits, vocab; /**< anonymous */
-    uint64_t anonymous;                  /**< their sum with some overhead */
-    uint64_t limit, available;           /**< of the cgroup or the machine: all, and what is free now */
+    uint64_t anonymous;        /**< their sum with what a process takes besides: what it holds when its cache is full */
+    uint64_t limit, available; /**< of the cgroup or the machine: all, and what is free now */
 } dv_sched_plan;
 
 /**

@@ -92,12 +92,14 @@ static int starts(const char *model)
 }
 
 /* What it was given: environment, descriptors, group, folder. */
-static void show(void)
+static void show(int argc, char **argv)
 {
     extern char **environ;
     char cwd[256];
     for (char **e = environ; *e != NULL; e++)
         fprintf(stderr, "env %s\n", *e);
+    for (int i = 0; i < argc; i++)
+        fprintf(stderr, "arg %s\n", argv[i]);
     DIR *d = opendir("/proc/self/fd");
     for (struct dirent *e; (e = readdir(d)) != NULL;)
         if (e->d_name[0] != '.' && atoi(e->d_name) > 2 && atoi(e->d_name) != dirfd(d))
@@ -139,7 +141,8 @@ static int serve(const char *path, int status)
 
 static int run(int argc, char **argv)
 {
-    const char *socket_path = option(argc, argv, "--socket"), *model = option(argc, argv, "--model");
+    const char *own = option(argc, argv, "--socket"), *socket_path = own != NULL ? own : option(argc, argv, "--host"),
+               *model = option(argc, argv, "--model");
     char how[64];
     snprintf(how, sizeof how, "%s", word("run=", "ok"));
     int n = starts(model);
@@ -150,7 +153,7 @@ static int run(int argc, char **argv)
     if (strcmp(how, "slow") == 0)
         usleep(300000);
     if (strcmp(how, "show") == 0)
-        show();
+        show(argc, argv);
     if (strcmp(how, "stubborn") == 0)
         signal(SIGTERM, SIG_IGN);
     if (strcmp(how, "spill") == 0) /* a child of its own that goes on writing when it is gone */

@@ -36,6 +36,9 @@ typedef struct fu {
     dv_buf log, events;
     unsigned n_lines, n_crashes, n_loads, n_unloads;
     bool drained;
+    uint16_t port; /* of the remote */
+    int remote_status;
+    char asked[256];
 } fu;
 
 /* A use and what became of it. */
@@ -115,6 +118,7 @@ static inline void fu_begin(fu *t)
     dv_buf_init(&t->log, 0);
     dv_buf_init(&t->events, 0);
     t->program = DV_FLEET_CHILD;
+    t->remote_status = 200;
 }
 
 static inline dv_fleet_options fu_options(fu *t)
@@ -129,17 +133,28 @@ static inline dv_fleet_options fu_options(fu *t)
                               .arg = t};
 }
 
+/* The loop's own server is what remotes are in the tests. */
+static inline void fu_request(void *arg, dv_http_req *r)
+{
+    fu *t = arg;
+    const char *key = dv_http_header(r, "Authorization");
+    snprintf(t->asked, sizeof t->asked, "%s %s", dv_http_path(r), key != NULL ? key : "");
+    dv_http_reply(r, t->remote_status, "application/json", "{}", 2);
+}
+
 /* Loop and client, without a fleet. */
-static inline void fu_open_loop(fu *t, const char *conf)
+static inline void fu_open_loop(fu *t)
 {
     const struct timeval tv = {.tv_usec = 5000};
     dv_http_options ho;
     dv_err err = {0};
-    t->conf = fu_conf(t, conf);
     dv_http_options_init(&ho);
-    ho.on_request = (void (*)(void *, dv_http_req *))abort;
+    ho.on_request = fu_request;
+    ho.arg = t;
     assert_int_equal(dv_http_open(&t->http, &ho, &err), 0);
     assert_int_equal(dv_client_open(&t->client, t->http, &err), 0);
+    const dv_http_where where = {.host = "127.0.0.1"};
+    assert_int_equal(dv_http_listen(t->http, &where, &t->port, &err), 0);
     t->tick = event_new(dv_http_base(t->http), -1, EV_PERSIST, fu_tick, NULL);
     assert_int_equal(event_add(t->tick, &tv), 0);
 }
@@ -147,7 +162,9 @@ static inline void fu_open_loop(fu *t, const char *conf)
 static inline void fu_open(fu *t, const char *conf)
 {
     dv_err err = {0};
-    fu_open_loop(t, conf);
+    if (t->http == NULL)
+        fu_open_loop(t);
+    t->conf = fu_conf(t, conf);
     dv_fleet_options o = fu_options(t);
     if (dv_fleet_open(&t->fleet, &o, &err) != 0)
         fail_msg("%s", err.msg);

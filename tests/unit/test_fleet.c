@@ -434,7 +434,8 @@ static void out_of_memory(void **state)
 {
     fu_use u;
     fu_model(&t, "m.gguf", "", 0);
-    fu_open_loop(&t, "models:\n  - path: m.gguf\n    name: named\n");
+    fu_open_loop(&t);
+    t.conf = fu_conf(&t, "models:\n  - path: m.gguf\n    name: named\n");
     bool done = false;
     for (uint64_t n = 1; !done; n++) {
         dv_err err = {0};
