@@ -17,10 +17,9 @@ typedef struct object {
     bool closed;  /* the schema says that there are none */
     uint32_t min, max;
     uint32_t columns; /* of cont */
-    dv__vec
-        cont; /* dv_gx [pairs + 1][columns]: what may come from the k-th pair on, behind 1, 2... of them; -1: none */
-    dv__vec pair; /* dv_gx */
-    dv_gx extra;  /* a pair with another key, -1: none */
+    dv__vec cont;     /* dv_gx [pairs + 1][columns]: what may come from the k-th on, behind 1, 2... of them; -1: none */
+    dv__vec pair;     /* dv_gx */
+    dv_gx extra;      /* a pair with another key, -1: none */
 } object;
 
 static bool oom(dv__schema *s)
