@@ -5,10 +5,10 @@
 set -eu
 exec </dev/null
 
-build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev libssl-dev libseccomp-dev libyaml-dev libsodium-dev libsqlite3-dev libcurl4-openssl-dev"
+build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev libjansson-dev libedit-dev libevent-dev libssl-dev libseccomp-dev libyaml-dev libsodium-dev libsqlite3-dev libcurl4-openssl-dev libhiredis-dev"
 case "${1:-build}" in
 build) want=$build ;;
-test) want="$build curl openssl libcmocka-dev clang clang-format nodejs npm python3 binutils" ;;
+test) want="$build curl openssl libcmocka-dev clang clang-format nodejs npm python3 binutils redis-tools" ;;
 fuzz) want="$build clang libclang-rt-14-dev llvm libcmocka-dev" ;;
 compare | bench) want="$build debootstrap python3 nodejs npm libcmocka-dev" ;;
 *)

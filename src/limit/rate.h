@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Rate limits by GCRA (the generic cell rate algorithm, ITU-T I.371 in its virtual scheduling form): one number for each identity and rule, no
- * window that jumps. Embedded, or in a Redis (or Valkey) that several nodes share.
+/* Rate limits by GCRA (the generic cell rate algorithm, ITU-T I.371 in its virtual scheduling form): one number for each identity
+ * and rule, no window that jumps. Embedded, or in a Redis (or Valkey) that several nodes share.
  *
- * Threads: the I/O thread only. */
+ * Threads: the I/O thread only. done may call everything here but dv_rate_close. */
 #ifndef DV_LIMIT_RATE_H
 #define DV_LIMIT_RATE_H
 
@@ -24,8 +24,8 @@ typedef struct dv_rate_key {
 dv_rate_key dv_rate_key_of(const char *rule, const char *identity);
 
 typedef struct dv_rate_rule {
-    uint64_t limit;     /**< so many in a window; 0: no limit */
-    uint64_t window_ms; /**< at least 1 */
+    uint64_t limit;     /**< so many in a window, to 2^53; 0: no limit */
+    uint64_t window_ms; /**< 1 to ten years */
     uint64_t burst;     /**< that may come at once; 0: limit */
 } dv_rate_rule;
 
@@ -39,28 +39,36 @@ typedef struct dv_rate_answer {
 
 typedef struct dv_rate_options {
     dv_http_server *http;   /**< its loop is used for Redis; may be NULL without one */
-    const char *redis_url;  /**< redis://[user:password@]host:port[/db], unix:///path, rediss:// ; NULL: embedded */
+    const char *redis_url;  /**< redis://[[user]:password@]host[:port][/db] or unix:///path; NULL: embedded */
     const char *prefix;     /**< of keys in Redis */
     unsigned timeout_ms;    /**< of an answer of Redis */
     bool refuse_on_failure; /**< when Redis does not answer: refuse; else count here meanwhile */
-    size_t max_keys; /**< counters kept; the ones that would be allowed everything are forgotten first. 0: 262144 */
+    /** Counters kept. One that would be allowed everything is forgotten when room is needed, one that would not never: when
+     *  there are only such, new keys share a few counters. 0: 262144 (16 MiB). */
+    size_t max_keys;
     uint64_t (*now_ms)(void); /**< NULL: the monotonic clock; tests set it */
     void (*log)(void *arg, int level, const char *text);
     void *log_arg;
 } dv_rate_options;
 
-/** Errors: DV_EINVAL (the URL), DV_ENOMEM. A Redis that is not there is no error: it is tried again. */
+/** Errors: DV_EINVAL (the URL), DV_EUNSUPPORTED (rediss://), DV_ENOMEM. A Redis that is not there is no error: it is tried
+ *  again. */
 int dv_rate_open(dv_rate **out, const dv_rate_options *o, dv_err *err);
 /** Nobody waits for an answer any more. *r may be NULL. */
 void dv_rate_close(dv_rate **r);
 
 /**
- * Take `cost` from key's budget. done is called exactly once: before this returns when the limit is embedded, else when Redis has answered or not.
- * @param ask  where to give a handle for dv_rate_cancel; NULL: not wanted. *ask is NULL once done was called
+ * Take `cost` from key's budget. done is called exactly once: before this returns when it can be said here (embedded, no limit,
+ * Redis known not to answer), else when Redis has answered or not in time. A cost above the burst waits for the whole budget,
+ * and then owes the rest.
+ * @param key, rule  copied
+ * @param ask  where to give a handle for dv_rate_cancel, and NULL once done was called; stays there until then. NULL: not wanted
  */
 void dv_rate_take(dv_rate *r, const dv_rate_key *key, const dv_rate_rule *rule, uint64_t cost,
                   void (*done)(void *arg, const dv_rate_answer *a), void *arg, dv_rate_ask **ask);
-/** done will not be called. *ask may be NULL, becomes NULL. */
+/** The same in this process alone, whether there is a Redis or not: for what is counted for each node. */
+void dv_rate_take_here(dv_rate *r, const dv_rate_key *key, const dv_rate_rule *rule, uint64_t cost, dv_rate_answer *a);
+/** done will not be called; what was asked for may still be taken. *ask may be NULL, becomes NULL. */
 void dv_rate_cancel(dv_rate_ask **ask);
 /** Charge what was used already, allowed or not: further ones have to wait for it. */
 void dv_rate_charge(dv_rate *r, const dv_rate_key *key, const dv_rate_rule *rule, uint64_t cost);
