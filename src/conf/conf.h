@@ -172,7 +172,7 @@ typedef struct dv_conf {
         dv_conf_list allowed_hosts, allowed_origins, trusted_proxies; /**< proxies: dv_conf_net_parse reads them */
         int sandbox;                                                  /**< dv_conf_sandbox */
         int invalid_text;                                             /**< dv_conf_bad_text */
-        int64_t session_ms, session_idle_ms, login_attempts, login_window_ms;
+        int64_t session_ms, session_idle_ms;
     } security;
     struct {
         int64_t requests, window_ms, burst;     /**< of an identity; requests 0: no limit; burst 0: requests */
@@ -210,7 +210,6 @@ typedef struct dv_conf {
     } supervision;
     struct {
         bool enabled, prompts;
-        const char *file;            /**< JSON lines */
         int64_t keep_ms, file_bytes; /**< keep_ms: DV_CONF_FOREVER */
     } audit;
     struct {

@@ -119,8 +119,6 @@ static int default_paths(dv__load *l)
         rc = join(l, c->data_dir, "models", &c->models_dir);
     if (rc == 0 && c->run_dir == NULL)
         rc = default_run_dir(l);
-    if (rc == 0 && c->audit.file == NULL)
-        rc = join(l, c->data_dir, "audit.jsonl", &c->audit.file);
     return rc;
 }
 

@@ -50,7 +50,6 @@ static void values(void **state)
         "!listen.app: 127.0.0.1:3001 -> off\n"
         "!limits.body_size: 32MiB -> 1MiB\n"
         "!redis.url: *** -> ***\n"
-        "!audit.file: /one/audit.jsonl -> /other/audit.jsonl\n"
         "security.allowed_hosts: a -> \n"
         "limits.requests: 60 -> 90\n"
         "log.level: info -> debug\n");
