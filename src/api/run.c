@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "web/problem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct item {
@@ -276,14 +277,28 @@ static int on_event(void *arg, dv_job *job, const dv_job_event *ev)
     return stop ? -1 : 0;
 }
 
-/* A prompt that is too long is refused with the words that llama-server's clients look for. */
-static int check_length(dv__call *c, const dv_job_params *p, dv_err *err)
+/* Tokens that this request may have: the context, or less if the service in front of us says so of the key that it came with. It comes by the
+ * service's socket; anybody else's word for it does not count. */
+static uint32_t max_context(const dv__call *c)
 {
     uint32_t n_ctx = dv_engine_get_info(c->api->engine)->n_ctx;
+    const char *said = dv_http_is_unix(c->req) ? dv_http_header(c->req, "X-Drover-Max-Context") : NULL;
+    unsigned long v = said != NULL ? strtoul(said, NULL, 10) : 0;
+    return v > 0 && v < n_ctx ? (uint32_t)v : n_ctx;
+}
+
+/* A prompt that is too long is refused with the words that llama-server's clients look for; an answer ends where the context does. */
+static int check_length(dv__call *c, dv_job_params *p, dv_err *err)
+{
+    uint32_t n_ctx = max_context(c);
     bool room = p->kind == DV_JOB_GENERATE && !p->no_tokens; /* for one token at least */
     c->n_prompt = (uint32_t)DV_MIN(p->n_prompt, (size_t)UINT32_MAX);
-    if (p->n_prompt + room <= n_ctx)
+    if (p->n_prompt + room <= n_ctx) {
+        uint32_t left = n_ctx - (uint32_t)p->n_prompt;
+        if (n_ctx < dv_engine_get_info(c->api->engine)->n_ctx && room && (p->max_tokens == 0 || p->max_tokens > left))
+            p->max_tokens = left;
         return 0;
+    }
     return dv_fail(err, DV_ECONTEXT,
                    "the request exceeds the available context size: it has %zu tokens, the context %u", p->n_prompt,
                    n_ctx);
