@@ -161,6 +161,14 @@ int dv_http_open(dv_http_server **out, const dv_http_options *o, dv_err *err)
     return 0;
 }
 
+void dv_http_finish(dv_http_server *s)
+{
+    dv__listen_stop(&s->listeners);
+    dv__core_cut_all(&s->core);
+    while (dv__core_run_tasks(&s->core) || dv__core_run_ready(&s->core))
+        continue;
+}
+
 void dv_http_close(dv_http_server **server)
 {
     dv_http_server *s = *server;

@@ -107,6 +107,8 @@ void dv_http_options_init(dv_http_options *o);
  * Errors: DV_EINVAL (an option out of its range, named), DV_ENOMEM, DV_EIO (the system has no event loop for us).
  */
 int dv_http_open(dv_http_server **out, const dv_http_options *o, dv_err *err);
+/** Cut every connection and run what was posted, after dv_http_run has returned: for callbacks that use what is closed before the server itself is. */
+void dv_http_finish(dv_http_server *s);
 /** Free the server, after dv_http_run has returned, and run what is posted. Requests may outlive it. *s may be NULL, becomes NULL. */
 void dv_http_close(dv_http_server **s);
 
