@@ -21,7 +21,7 @@ static void take_text(char *out, size_t cap, const json_t *v)
 {
     dv_err safe = {0}; /* dv_fail escapes what could steer a terminal */
     dv_fail(&safe, DV_EINVAL, "%s", json_is_string(v) ? json_string_value(v) : "");
-    snprintf(out, cap, "%s", safe.msg);
+    snprintf(out, cap, "%.*s", (int)cap - 1, safe.msg);
 }
 
 static uint64_t take_number(const json_t *v)
@@ -80,7 +80,7 @@ static void finish(dv_fleet *f, const char *problem)
         return;
     if (!d->answered) {
         d->desc = (dv__desc){0};
-        snprintf(d->desc.problem, sizeof d->desc.problem, "%s", problem);
+        snprintf(d->desc.problem, sizeof d->desc.problem, "%.*s", (int)sizeof d->desc.problem - 1, problem);
     }
     uint64_t begun_ns = m->desc.begun_ns;
     m->desc = d->desc;
