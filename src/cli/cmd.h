@@ -12,6 +12,7 @@ extern const dv_cmd dv_cmd_inspect;
 extern const dv_cmd dv_cmd_engine;
 extern const dv_cmd dv_cmd_profiles;
 extern const dv_cmd dv_cmd_run;
+extern const dv_cmd dv_cmd_serve;
 extern const dv_cmd dv_cmd_score;
 extern const dv_cmd dv_cmd_bench;
 extern const dv_cmd dv_cmd_tokenize;

@@ -88,6 +88,6 @@ typedef struct dv__params {
  * Find the row of a request; of several with the same path that of the listener's own API, else the first.
  * @param allow  of at least 96 bytes: the methods of the path, for 405 and OPTIONS; "" if there is no such path
  */
-const dv__row *dv__row_find(dv_http_verb verb, const char *path, dv_conf_api own, char allow[96], dv__params *params);
+const dv__row *dv__rows_find(dv_http_verb verb, const char *path, dv_conf_api own, char allow[96], dv__params *params);
 
 #endif
