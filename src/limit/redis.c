@@ -238,8 +238,7 @@ static void on_up(dv__redis *r)
     event_del(r->timer);
     say(r, DV_HTTP_LOG_INFO, "connected");
     dv__redis_ask *a;
-    TAILQ_FOREACH(a, &r->asks, link)
-    {
+    TAILQ_FOREACH (a, &r->asks, link) {
         if (!send_ask(a, false)) {
             lose(r, "has closed the connection");
             return;
