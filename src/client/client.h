@@ -29,8 +29,9 @@ typedef struct dv_fetch_target {
     /** "http://127.0.0.1:8080", "https://api.example/v1": the request's path is appended. No slash at its end, no name and
      *  password. */
     const char *base;
-    const char *socket; /**< path of a unix socket to connect to instead of base's host; NULL: none */
-    const char *bearer; /**< sent as Authorization: Bearer; NULL: none. Wiped when it is not needed any more */
+    const char *socket;  /**< path of a unix socket to connect to instead of base's host; NULL: none */
+    const char *ca_file; /**< PEM file of the authorities to trust for https; NULL: the system's */
+    const char *bearer;  /**< sent as Authorization: Bearer; NULL: none. Wiped when it is not needed any more */
     /** Refuse addresses that are not public (loopback, private, link-local, mapped...), checked on the address that is dialled. */
     bool public_only;
 } dv_fetch_target;

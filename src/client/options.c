@@ -81,6 +81,10 @@ static unsigned set_policy(dv_fetch *f)
     bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
     bad |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
     bad |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (f->out.ca_file != NULL) {
+        bad |= curl_easy_setopt(e, CURLOPT_CAINFO, f->out.ca_file);
+        bad |= curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    }
     bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     bad |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, f);
     bad |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, dv__loop_close_socket);

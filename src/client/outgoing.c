@@ -71,6 +71,8 @@ static int check_fields(const dv_fetch_target *to, const dv_fetch_request *rq, s
     return 0;
 }
 
+static size_t room(const char *s, size_t more) { return s != NULL ? strlen(s) + more : 0; }
+
 static const char *copy(dv__outgoing *o, const char *a, const char *b, const char *c)
 {
     size_t at = o->text.len;
@@ -117,9 +119,8 @@ int dv__outgoing_init(dv__outgoing *o, const dv_fetch_target *to, const dv_fetch
     int code = check_target(to, rq->path, err);
     if (code != 0)
         return code;
-    size_t socket_len = to->socket != NULL ? strlen(to->socket) + 1 : 0,
-           bearer_len = to->bearer != NULL ? strlen(to->bearer) + 32 : 0;
-    size_t size = strlen(to->base) + strlen(rq->path) + 2 + socket_len + bearer_len;
+    size_t size =
+        room(to->base, 1) + room(rq->path, 1) + room(to->socket, 1) + room(to->ca_file, 1) + room(to->bearer, 32);
     code = check_fields(to, rq, &size, err);
     if (code != 0)
         return code;
@@ -130,6 +131,7 @@ int dv__outgoing_init(dv__outgoing *o, const dv_fetch_target *to, const dv_fetch
     }
     o->url = copy(o, to->base, rq->path, "");
     o->socket = to->socket != NULL ? copy(o, to->socket, "", "") : NULL;
+    o->ca_file = to->ca_file != NULL ? copy(o, to->ca_file, "", "") : NULL;
     add_lines(o, to, rq);
     return 0;
 }

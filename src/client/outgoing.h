@@ -12,6 +12,7 @@ typedef struct dv__outgoing {
     dv_buf text;              /**< one block that never moves, for it may hold secrets */
     const char *url;          /**< in text, as the next two */
     const char *socket;       /**< NULL: none */
+    const char *ca_file;      /**< NULL: the system's */
     const char *method;       /**< static */
     struct curl_slist *lines; /**< "Name: value"; owned, not libcurl's */
 } dv__outgoing;

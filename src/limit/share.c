@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LOOK_MS = 100, SMOOTH_MS = 1000, CAP_MIN = 64 };
 
@@ -33,18 +34,20 @@ struct dv_share {
     unsigned cpu; /* percent, smoothed */
 };
 
-/* Threads that run or wait for a core, of all cores. 0 where the system does not say. */
+/* Threads that run or wait for a core, of all the machine's cores: what the system counts is the machine's, whatever part of it
+ * is ours. 0 where it does not say. */
 static unsigned run_queue(void)
 {
     dv_buf text;
     unsigned long n = 0;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     dv_buf_init(&text, 1 << 20);
     if (dv_file_read(&text, "/proc/stat", NULL) == 0) {
         const char *at = strstr(dv_buf_str(&text), "procs_running ");
         n = at != NULL ? strtoul(at + 14, NULL, 10) : 0;
     }
     dv_buf_fini(&text);
-    return (unsigned)(DV_MIN(n, 1000000ul) * 100 / dv_limits_get()->cores);
+    return (unsigned)(DV_MIN(n, 1000000ul) * 100 / (unsigned long)DV_MAX(cores, 1l));
 }
 
 static void look_here(void *arg, uint64_t *mem_available, unsigned *cpu_percent)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The HTTP client against our own server, in one event loop. */
 #include "client_util.h"
+#include "http/tls.h"
 
 enum { LARGE = 3 << 20 };
 
@@ -550,6 +551,56 @@ static void test_unreachable(void **state)
     got_clear(&g);
 }
 
+/* A certificate that nobody vouches for, one of another name, and one that is right. */
+static void test_certificates(void **state)
+{
+    world *w = *state;
+    char cert[100], key[100], command[500], url[64], other[64];
+    dv_http_tls *tls = NULL;
+    uint16_t port;
+    snprintf(cert, sizeof cert, "%s/cert.pem", w->dir);
+    snprintf(key, sizeof key, "%s/key.pem", w->dir);
+    snprintf(
+        command, sizeof command,
+        "openssl req -x509 -noenc -days 2 -subj /CN=test -addext subjectAltName=DNS:localhost -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+        "-keyout %s -out %s 2>/dev/null",
+        key, cert);
+    if (system(command) != 0)
+        skip();
+    const dv_http_tls_options o = {.cert_file = cert, .key_file = key};
+    assert_int_equal(dv_http_tls_open(&tls, &o, NULL), 0);
+    assert_int_equal(dv_http_listen(w->http, &(dv_http_where){.host = "127.0.0.1", .tls = tls}, &port, NULL), 0);
+    snprintf(url, sizeof url, "https://localhost:%u", port);
+    snprintf(other, sizeof other, "https://127.0.0.1:%u", port);
+    const struct {
+        dv_fetch_target to;
+        dv_fetch_end end;
+    } rows[] = {{{.base = url}, DV_FETCH_TLS},
+                {{.base = other, .ca_file = cert}, DV_FETCH_TLS},
+                {{.base = url, .ca_file = "/nonexistent"}, DV_FETCH_TLS},
+                {{.base = url, .ca_file = cert}, DV_FETCH_OK},
+                {{.base = url, .ca_file = cert}, DV_FETCH_OK},
+                {{.base = url}, DV_FETCH_TLS}}; /* the connection that is kept is not for this one */
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        got g = {0};
+        dv_fetch_request rq = get_request(&g, "/echo");
+        dv_fetch_target to = rows[i].to;
+        to.bearer = "secret-token";
+        run(w, &to, &rq);
+        if (g.end != rows[i].end)
+            fail_msg("row %zu: %d %s", i, g.end, g.why);
+        assert_null(strstr(g.why, "secret-token"));
+        got_clear(&g);
+    }
+    assert_int_equal(w->n_requests, 2);
+    assert_string_equal(w->peers[0], w->peers[1]);
+    unlink(cert);
+    unlink(key);
+    dv_client_close(&w->client);
+    dv_http_close(&w->http);
+    dv_http_tls_close(&tls);
+}
+
 static void test_close_with_open(void **state)
 {
     world *w = *state;
@@ -624,12 +675,12 @@ static void test_open_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_verbs),        TEST(test_empty_bodies),        TEST(test_fields),
-        TEST(test_reply_fields), TEST(test_refused_requests),    TEST(test_no_redirect),
-        TEST(test_environment),  TEST(test_keep_alive),          TEST(test_many),
-        TEST(test_pause),        TEST(test_pause_at_end),        TEST(test_abort),
-        TEST(test_cancel),       TEST(test_cancel_in_callbacks), TEST(test_cancel_others),
-        TEST(test_timeouts),     TEST(test_unreachable),         TEST(test_close_with_open),
-        TEST(test_no_memory),    TEST(test_open_no_memory)};
+        TEST(test_verbs),           TEST(test_empty_bodies),        TEST(test_fields),
+        TEST(test_reply_fields),    TEST(test_refused_requests),    TEST(test_no_redirect),
+        TEST(test_environment),     TEST(test_keep_alive),          TEST(test_many),
+        TEST(test_pause),           TEST(test_pause_at_end),        TEST(test_abort),
+        TEST(test_cancel),          TEST(test_cancel_in_callbacks), TEST(test_cancel_others),
+        TEST(test_timeouts),        TEST(test_unreachable),         TEST(test_certificates),
+        TEST(test_close_with_open), TEST(test_no_memory),           TEST(test_open_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
