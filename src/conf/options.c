@@ -186,7 +186,7 @@ static const dv_conf_option rows[] = {
     {.name = "supervision.start_time", TOP(supervision.start_ms), TIME(SECONDS(1), MINUTES(1440)), .def = "5m", .reload = true, .help = "How long an engine may take until it is ready"},
     {.name = "supervision.health_interval", TOP(supervision.health_interval_ms), TIME(100, MINUTES(60)), .def = "2s", .reload = true, .help = "How often its health is checked"},
     {.name = "supervision.health_time", TOP(supervision.health_ms), TIME(100, MINUTES(60)), .def = "10s", .reload = true, .help = "It hangs, and is killed, if there is no answer for so long"},
-    {.name = "supervision.backoff_min", TOP(supervision.backoff_min_ms), TIME(0, MINUTES(60)), .def = "250ms", .reload = true, .help = "Pause before the first restart; it doubles with each"},
+    {.name = "supervision.backoff_min", TOP(supervision.backoff_min_ms), TIME(0, MINUTES(60)), .def = "250ms", .reload = true, .help = "Pause before a restart, but for that after a first crash, which is at once; it doubles with each"},
     {.name = "supervision.backoff_max", TOP(supervision.backoff_max_ms), TIME(0, MINUTES(1440)), .def = "30s", .reload = true, .help = "Longest pause"},
     {.name = "supervision.crash_limit", TOP(supervision.crash_limit), INT(1, 1000), .def = "5", .reload = true, .help = "After so many failures in crash_window a model is left alone for cooldown"},
     {.name = "supervision.crash_window", TOP(supervision.crash_window_ms), TIME(SECONDS(1), DAYS(1)), .def = "2m", .reload = true, .help = "Time in which failures are counted"},

@@ -364,6 +364,6 @@ int dv__argv_describe(dv__argv *a, const dv__model *m, dv_err *err)
     if (slash != NULL && a->cmd.dir == NULL)
         a->code = DV_ENOMEM;
     a->cmd.max_data = UINT64_C(2) << 30;
-    a->cmd.max_cpu_s = 30;
+    a->cmd.max_cpu_s = 20;
     return finish(a, m->f->program, err);
 }

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TIME_MS = 60 * 1000, RETRY_MS = 1000, JSON_BYTES = 1 << 20 };
+enum { TIME_MS = 20 * 1000, JSON_BYTES = 1 << 20 };
 
 #define BYTES_MAX (UINT64_C(1) << 50)
 
@@ -96,7 +96,7 @@ static void on_ended(void *arg, int status)
     dv_fleet *f = arg;
     char how[96], problem[DV__TEXT];
     if (f->describer.late)
-        snprintf(problem, sizeof problem, "looking at the file took longer than %d s", TIME_MS / 1000);
+        snprintf(problem, sizeof problem, "looking at the file took too long");
     else
         snprintf(problem, sizeof problem, "the file is damaged or hostile: the process that looked at it %s",
                  dv__child_status(status, how, sizeof how));
@@ -116,7 +116,7 @@ static void begin(dv_fleet *f, dv__model *m, uint64_t now)
     d->m = m;
     d->late = d->answered = false;
     d->desc = (dv__desc){0};
-    d->deadline_ns = now + TIME_MS * DV__MS;
+    d->deadline_ns = now + DV_MIN((uint64_t)f->conf->supervision.start_ms, (uint64_t)TIME_MS) * DV__MS;
     m->desc.state = DV__DESC_RUNNING;
     m->desc.begun_ns = now;
     int rc = dv__argv_describe(&a, m, &err);

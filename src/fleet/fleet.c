@@ -132,21 +132,6 @@ static int make_events(dv_fleet *f)
     return f->on_kick != NULL && f->on_timer != NULL ? 0 : DV_ENOMEM;
 }
 
-static int find_program(dv_fleet *f, dv_err *err)
-{
-    char path[4096];
-    if (f->o.program != NULL) {
-        f->program = dv_strndup(DV_MEM_FLEET, f->o.program, strlen(f->o.program));
-    } else {
-        /* The link's target and not the link: in a child it would be the child's. */
-        ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-        if (n <= 0)
-            return dv_fail(err, DV_EIO, "/proc/self/exe cannot be read");
-        f->program = dv_strndup(DV_MEM_FLEET, path, (size_t)n);
-    }
-    return f->program != NULL ? 0 : DV_ENOMEM;
-}
-
 static int preload(dv_fleet *f)
 {
     for (size_t i = 0; i < f->n_models; i++) {
@@ -161,11 +146,9 @@ static int preload(dv_fleet *f)
     return 0;
 }
 
-static int open_parts(dv_fleet *f, dv_err *err)
+static int open_parts(dv_fleet *f)
 {
-    int rc = find_program(f, err);
-    if (rc == 0)
-        rc = make_events(f);
+    int rc = make_events(f);
     if (rc == 0)
         rc = dv__registry_update(f);
     if (rc == 0)
@@ -185,6 +168,8 @@ int dv_fleet_open(dv_fleet **out, const dv_fleet_options *o, dv_err *err)
     if (f == NULL)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     f->o = *o;
+    /* In a child that was forked it is ours until it is replaced, also when the file has another version in it by now. */
+    f->program = o->program != NULL ? o->program : "/proc/self/exe";
     f->conf = o->conf;
     f->base = dv_http_base(o->http);
     f->watch_fd = -1;
@@ -196,7 +181,7 @@ int dv_fleet_open(dv_fleet **out, const dv_fleet_options *o, dv_err *err)
     if (getentropy(&seed, sizeof seed) != 0)
         seed = dv_clock_ns();
     dv_rng_seed(&f->rng, seed);
-    int rc = open_parts(f, err);
+    int rc = open_parts(f);
     if (rc != 0) {
         dv_fleet_close(&f);
         return dv_fail(err, rc, "%s", dv_error_text(rc));
@@ -230,7 +215,6 @@ void dv_fleet_close(dv_fleet **out)
     dv__scan_fini(f);
     free_event(&f->on_kick);
     free_event(&f->on_timer);
-    dv_free(f->program);
     dv_free(f->chosen);
     dv_free(f);
 }

@@ -158,7 +158,7 @@ struct dv_fleet {
     struct event_base *base;
     struct event *on_kick, *on_timer, *on_folder;
     dv_rng rng;
-    char *program;
+    const char *program;
     dv__model **models; /**< [n_models] by name */
     size_t n_models, models_cap;
     TAILQ_HEAD(, dv__instance) instances;

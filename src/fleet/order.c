@@ -183,6 +183,9 @@ void dv__order_fini(dv_fleet *f)
 
 void dv_fleet_rescan(dv_fleet *f)
 {
+    for (size_t i = 0; i < f->n_models; i++) /* what could not be read may have had its reasons */
+        if (f->models[i]->desc.state == DV__DESC_DONE && !f->models[i]->desc.usable)
+            f->models[i]->desc.state = DV__DESC_WANTED;
     f->rescan_ns = 0;
     dv__fleet_kick(f);
 }

@@ -162,10 +162,16 @@ static int refuse_queue(dv_fleet *f, const dv__instance *in, dv_err *err)
     return dv_fail(err, DV_EBUSY, "%s: %u requests are waiting already", in->m->name, f->n_waiting);
 }
 
+/* Whoever gets a place as soon as the model is loaded waits for that and not in the queue. */
+static bool will_have_place(const dv__instance *in)
+{
+    return in->state != DV_INSTANCE_READY && in->n_waiting < DV_MAX(in->places, 2);
+}
+
 int dv__use_begin_at(dv_fleet *f, dv__instance *in, const dv_use_ask *ask, dv_use **out, dv_err *err)
 {
     bool now = serves(in) && (!ask->job || (in->busy < in->places && dv_fair_len(in->queue) == 0));
-    if (!now && f->n_waiting >= (uint64_t)f->conf->limits.queue)
+    if (!now && f->n_waiting >= (uint64_t)f->conf->limits.queue && !will_have_place(in))
         return refuse_queue(f, in, err);
     dv_use *u = dv_calloc(DV_MEM_FLEET, 1, sizeof *u);
     if (u == NULL)

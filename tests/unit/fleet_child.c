@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Stands in for drover in the tests of the fleet: `engine --describe` and `engine --socket`, with the habits that the "model" asks for. A model is
- * a text of words: describe=ok|bad|foreign|crash|hang|garbage|flood, anon=BYTES, run=ok|exit|never|slow|stubborn|flood|spill|show|fail:N. */
+ * a text of words: describe=ok|bad|foreign|crash|hang|garbage|flood, anon=BYTES, run=ok|exit|never|slow|stubborn|flood|spill|show|eat|fail:N. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +44,16 @@ static void flood(void)
     for (;;)
         if (write(2, line, sizeof line) < 0)
             _exit(1);
+}
+
+/* More and more memory, as far as it goes. */
+static void eat(void)
+{
+    unsigned n = 0;
+    while (n < 4096 && malloc(16 << 20) != NULL)
+        n += 16;
+    fprintf(stderr, "no more after %u MiB\n", n);
+    exit(7);
 }
 
 static int describe(int argc, char **argv)
@@ -154,6 +164,8 @@ static int run(int argc, char **argv)
         usleep(300000);
     if (strcmp(how, "show") == 0)
         show(argc, argv);
+    if (strcmp(how, "eat") == 0)
+        eat();
     if (strcmp(how, "stubborn") == 0)
         signal(SIGTERM, SIG_IGN);
     if (strcmp(how, "spill") == 0) /* a child of its own that goes on writing when it is gone */

@@ -120,6 +120,23 @@ static void shares_places(void **state)
     dv_use_release(&more.use, DV_USE_OK);
 }
 
+/* Without a queue, whoever gets a place as soon as the model is there still waits for that. */
+static void no_queue(void **state)
+{
+    fu_use u[4];
+    dv_err err = {0};
+    fu_model(&t, "m.gguf", "run=slow", 0);
+    fu_open(&t, "defaults:\n  parallel: 1\nlimits:\n  queue: 0\n");
+    assert_int_equal(fu_ask(&t, &u[0], "m", 1, &err), 0);
+    assert_int_equal(fu_ask(&t, &u[1], "m", 1, &err), 0);
+    assert_int_equal(fu_ask(&t, &u[2], "m", 1, &err), DV_EBUSY);
+    FU_UNTIL(&t, u[0].called && u[1].called);
+    assert_int_equal(fu_ask(&t, &u[2], "m", 1, &err), DV_EBUSY);
+    dv_use_release(&u[0].use, DV_USE_OK);
+    fu_use_once(&t, "m");
+    dv_use_release(&u[1].use, DV_USE_OK);
+}
+
 static void waits_no_longer_than_it_may(void **state)
 {
     fu_use a, b, c;
@@ -330,6 +347,23 @@ static void program_is_not_there(void **state)
     dv_use_release(&a.use, DV_USE_OK);
 }
 
+/* Its memory is bounded by what it was expected to take, twice, and some. */
+static void eats_memory(void **state)
+{
+    fu_use a;
+    unsigned mib = 0;
+    fu_model(&t, "m.gguf", "run=eat anon=41943040", 0);
+    fu_open(&t, "");
+    assert_int_equal(fu_get(&t, &a, "m"), DV_EIO);
+    const char *p = strstr(a.err.msg, "no more after ");
+    assert_non_null(p);
+    assert_int_equal(sscanf(p, "no more after %u", &mib), 1);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_in_range(mib, 100, 700);
+#endif
+    dv_use_release(&a.use, DV_USE_OK);
+}
+
 /* A flood is slowed down and left out, and the loop goes on. */
 static void floods(void **state)
 {
@@ -480,6 +514,7 @@ int main(void)
         T(loads_on_first_use),
         T(refuses_what_is_not_there),
         T(shares_places),
+        T(no_queue),
         T(waits_no_longer_than_it_may),
         T(a_thousand_leave),
         T(callbacks_may_do_anything),
@@ -491,6 +526,7 @@ int main(void)
         T(crash_loop),
         T(never_ready),
         T(program_is_not_there),
+        T(eats_memory),
         T(floods),
         T(takes_its_children_along),
         T(gets_nothing_of_ours),

@@ -171,7 +171,7 @@ static void file_is_replaced(void **state)
 
 static void hostile_files(void **state)
 {
-    static const char *const names[] = {"crash", "garbage", "bad", "foreign"};
+    static const char *const names[] = {"crash", "garbage", "bad", "foreign", "hang", "flood"};
     fu_use u;
     char file[64], text[64];
     for (size_t i = 0; i < DV_ARRAY_LEN(names); i++) {
@@ -180,7 +180,7 @@ static void hostile_files(void **state)
         fu_model(&t, file, text, 0);
     }
     fu_model(&t, "ok.gguf", "", 0);
-    fu_open(&t, "upstream:\n  program: /nowhere/llama-server\n");
+    fu_open(&t, "  start_time: 1s\nupstream:\n  program: /nowhere/llama-server\n");
     for (size_t i = 0; i < DV_ARRAY_LEN(names); i++) {
         assert_int_equal(fu_get(&t, &u, names[i]), DV_EIO);
         assert_true(strlen(u.err.msg) > 10);
@@ -189,6 +189,7 @@ static void hostile_files(void **state)
         assert_true(strlen(fu_info(&t, names[i]).problem) > 5);
     }
     assert_non_null(strstr(fu_info(&t, "crash").problem, "signal"));
+    assert_non_null(strstr(fu_info(&t, "hang").problem, "too long"));
     assert_string_equal(fu_info(&t, "foreign").problem, "architecture 'test' is not known");
     assert_string_equal(fu_info(&t, "ok").problem, "");
     fu_use_once(&t, "ok");
