@@ -5,13 +5,12 @@
 #include "base/err.h"
 #include "cli/config_args.h"
 #include "cli/data.h"
+#include "cli/rundir.h"
 #include "store/key.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,19 +39,6 @@ static void store_log(void *arg, dv_store_log_level level, const char *text)
 {
     const dv_cmd *cmd = arg;
     fprintf(stderr, "drover %s: %s\n", cmd->name, text);
-}
-
-/* A folder of ours: made if its parent is there, nobody else's, closed to others. */
-static int own_folder(const char *path, const char *what, dv_err *err)
-{
-    struct stat st;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return dv_fail(err, errno == EACCES ? DV_EACCES : DV_EIO, "%s: %s: %s", what, path, strerror(errno));
-    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return dv_fail(err, DV_EINVAL, "%s: %s is no folder", what, path);
-    if (st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-        return dv_fail(err, DV_EACCES, "%s: others may write to %s", what, path);
-    return 0;
 }
 
 static int open_store(const dv_cmd *cmd, const dv_conf *c, dv_store **store, dv_err *err)
@@ -90,18 +76,14 @@ static void greet(const dv_serve *s, const char *admin_key, bool made)
     dv_buf_fini(&b);
 }
 
-static int serve(const dv_cmd *cmd, const values *v, dv_conf *c, dv_store *store, dv_err *err)
+static int serve(const dv_cmd *cmd, const values *v, dv_conf *c, dv_store *store, const char *run_dir, dv_err *err)
 {
     dv_serve *s = NULL;
     dv_buf key_file;
     bool made = false;
     dv_buf_init(&key_file, 0);
     int rc = dv_key_bootstrap(store, &made, &key_file, err);
-    char *run_dir = strdup(c->run_dir); /* the configuration is the service's from here on */
-    const dv_serve_options o = {
-        .conf = c, .store = store, .run_dir = run_dir, .admin_key = dv_buf_str(&key_file), .reload = reload};
-    if (rc == 0 && run_dir == NULL)
-        rc = dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
+    const dv_serve_options o = {.conf = c, .store = store, .run_dir = run_dir, .reload = reload};
     if (rc == 0)
         rc = dv_serve_open(&s, &o, err);
     else
@@ -114,7 +96,6 @@ static int serve(const dv_cmd *cmd, const values *v, dv_conf *c, dv_store *store
             dv_fail(err, rc, "the event loop failed: %s", dv_error_text(rc));
     }
     dv_serve_close(&s);
-    free(run_dir);
     dv_buf_fini(&key_file);
     return rc;
 }
@@ -126,21 +107,26 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     int code;
     dv_conf *c = NULL;
     dv_store *store = NULL;
+    dv_buf run_dir;
     dv_err err = {0};
     if (!dv_config_parse(cmd, argc, argv, &v, sizeof v, &args, &n_args, &code))
         return code;
+    dv_buf_init(&run_dir, 0);
     int rc = dv_conf_open(&c, &args.input, &err);
     if (rc == 0)
         rc = open_store(cmd, c, &store, &err);
     if (rc == 0)
-        rc = own_folder(c->run_dir, "run_dir", &err);
+        rc = dv_rundir_make(c->run_dir, &run_dir, &err);
     if (rc == 0 && access(c->models_dir, F_OK) != 0)
         (void)mkdir(c->models_dir, 0700); /* the place to put models; without it there are just none */
     if (rc == 0)
-        rc = serve(cmd, &v, c, store, &err);
+        rc = serve(cmd, &v, c, store, run_dir.data, &err);
     else
         dv_conf_close(&c);
     dv_store_close(&store);
+    if (run_dir.data != NULL)
+        dv_rundir_remove(run_dir.data);
+    dv_buf_fini(&run_dir);
     return rc == 0 ? DV_EXIT_OK : dv_cmd_fail_err(cmd, &err);
 }
 

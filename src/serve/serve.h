@@ -16,11 +16,10 @@
 typedef struct dv_serve dv_serve;
 
 typedef struct dv_serve_options {
-    dv_conf *conf;         /**< taken */
-    dv_store *store;       /**< borrowed until dv_serve_close */
-    const char *run_dir;   /**< for the engines' sockets: absolute, of this process alone */
-    const char *program;   /**< drover, for engines; NULL: /proc/self/exe */
-    const char *admin_key; /**< file of the first key, to be told at the start; NULL or "": none */
+    dv_conf *conf;       /**< taken */
+    dv_store *store;     /**< borrowed until dv_serve_close */
+    const char *run_dir; /**< for the engines' sockets: absolute, of this process alone */
+    const char *program; /**< drover, for engines; NULL: /proc/self/exe */
     /** Read the configuration again for SIGHUP; as dv_conf_reload. */
     int (*reload)(void *arg, const dv_conf *old, dv_conf **out, dv_conf_changes *changes, dv_err *err);
     void *reload_arg;
