@@ -8,7 +8,8 @@ export DESTDIR
 help:
 	@echo 'drover: language models on ordinary CPU machines'
 	@echo
-	@echo '  make run        install what is missing, build, and chat with the model that ships with drover'
+	@echo '  make run        install what is missing, build, and serve the model that ships with drover'
+	@echo '  make chat       the same, and chat with it in the terminal'
 	@echo '  make test       install what is missing, build, and run every test'
 	@echo '  make build      build $(BUILD)/drover'
 	@echo '  make compare    check answers and log-probabilities against llama.cpp (as root: sets it up in a folder)'
@@ -20,6 +21,11 @@ help:
 	@echo '  make clean      remove the build folders'
 
 run:
+	@tools/setup.sh build
+	@tools/build.sh '$(BUILD)' --new -Dtests=false --target drover
+	@exec '$(BUILD)/drover' serve -m models/pocket-dictionary.gguf
+
+chat:
 	@tools/setup.sh build
 	@tools/build.sh '$(BUILD)' --new -Dtests=false --target drover
 	@exec '$(BUILD)/drover' run -m models/pocket-dictionary.gguf
@@ -59,4 +65,4 @@ install: build
 clean:
 	rm -rf '$(BUILD)' build-*
 
-.PHONY: help run build test compare bench compare-server soak fuzz install clean
+.PHONY: help run chat build test compare bench compare-server soak fuzz install clean

@@ -19,7 +19,11 @@ symlinkSync(drover, join(place, 'build', 'drover'));
 symlinkSync(join(root, 'models'), join(place, 'models'));
 
 // A make that runs this test must not have a say in the ones here.
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(MAKE|MFLAGS|BUILD$|PREFIX$|DESTDIR$)/.test(name)));
+const env = {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(MAKE|MFLAGS|BUILD$|PREFIX$|DESTDIR$|DROVER_|LLAMA_|XDG_)/.test(name))),
+    DROVER_DATA_DIR: join(place, 'data'),
+    DROVER_RUN_DIR: join(place, 'run'),
+};
 
 function sh(command, cwd = place) {
     const r = spawnSync('sh', ['-c', command], { cwd, env, input: '', timeout: 200000, encoding: 'utf8' });
@@ -30,7 +34,7 @@ function sh(command, cwd = place) {
 /** What a make target does, without doing it. */
 const recipe = (target) => sh(`make -n ${target}`, root);
 
-/** The last command of a target: for `make run` it is what opens the chat, once everything is built. */
+/** The last command of a target: for `make run` it is what serves, once everything is built. */
 function last(target) {
     const line = recipe(target).trim().split('\n').at(-1);
     assert.match(line, /build\/drover/);
@@ -41,17 +45,16 @@ const servers = [];
 after(() => servers.forEach((server) => server.kill()));
 
 /** A server, until the tests are over. */
-function serve(command) {
-    servers.push(spawn('sh', ['-c', `exec ${command}`], { cwd: place, env, stdio: 'ignore' }));
-    const port = command.match(/--port (\d+)/)[1];
+function serve(command, port) {
+    servers.push(spawn('sh', ['-c', command.replace(/^(exec )?/, 'exec ')], { cwd: place, env, stdio: 'ignore' }));
     assert.match(sh(`curl -s --retry 60 --retry-delay 1 --retry-connrefused http://127.0.0.1:${port}/health`), /ok/);
 }
 
 const instead = [
-    [/^build\/drover engine /, (m) => serve(m.input)],
+    [/^build\/drover engine .*--port (\d+)/, (m) => serve(m.input, m[1])],
     [/^curl .*chat\/completions/, (m) => assert.match(JSON.parse(sh(m.input)).choices[0].message.content, /\w/)],
-    [/^make run$/, () => sh(last('run'))], // standard input is empty here: no question, no answer
-    [/^(echo .*) \| make run$/, (m) => assert.match(sh(`${m[1]} | (${last('run')})`), /\w+ \(noun\): /)],
+    [/^make run$/, () => serve(last('run'), 8081)],
+    [/^(echo .*) \| make chat$/, (m) => assert.match(sh(`${m[1]} | (${last('chat')})`), /\w+ \(noun\): /)],
     [/^make build$/, () => assert.match(recipe('build'), /tools\/build\.sh 'build'/)], // tests exist, so it was built
     [/^build\/drover /, (m) => assert.notEqual(sh(m.input), '')],
 ];
@@ -78,7 +81,7 @@ test('the chat that is shown is what the model says', () => {
     const shown = blocks('').map((text) => text.match(/^> (.*)\n(.*?)( ?\.\.\.)?\n/)).filter((m) => m);
     assert.ok(shown.length > 0);
     for (const [, question, answer] of shown) {
-        const real = sh(`echo '${question}' | (${last('run')})`);
+        const real = sh(`echo '${question}' | (${last('chat')})`);
         assert.ok(real.startsWith(answer), `${question}: ${real}`);
     }
 });
