@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 struct dv__lookup {
-    atomic_int refs; /* the loop's and the thread's */
-    int fds[2];      /* the thread closes the second one when ip is there */
+    atomic_int refs;   /* the loop's and the thread's */
+    int fds[2];        /* the thread closes the second one when ip is there */
+    atomic_bool there; /* released with ip: what the pipe's end orders, the memory model does not know */
     struct event *ev;
     void (*done)(void *arg, const char *ip);
     void *arg;
@@ -40,6 +41,7 @@ static void *look(void *arg)
         getnameinfo(list->ai_addr, list->ai_addrlen, l->ip, sizeof l->ip, NULL, 0, NI_NUMERICHOST);
     if (list != NULL)
         freeaddrinfo(list);
+    atomic_store_explicit(&l->there, true, memory_order_release);
     close(l->fds[1]);
     unref(l);
     return NULL;
@@ -55,10 +57,9 @@ static void leave(dv__lookup *l)
 static void on_closed(evutil_socket_t fd, short what, void *arg)
 {
     dv__lookup *l = arg;
-    char ip[INET6_ADDRSTRLEN], none;
-    ssize_t n = read(l->fds[0], &none, 1); /* 0: what the thread has written is seen now */
-    (void)n;
-    memcpy(ip, l->ip, sizeof ip);
+    char ip[INET6_ADDRSTRLEN] = "";
+    if (atomic_load_explicit(&l->there, memory_order_acquire))
+        memcpy(ip, l->ip, sizeof ip);
     void (*done)(void *, const char *) = l->done;
     void *to = l->arg;
     leave(l);

@@ -40,7 +40,7 @@ typedef struct dv_rate_answer {
 typedef struct dv_rate_options {
     dv_http_server *http;   /**< its loop is used for Redis; may be NULL without one */
     const char *redis_url;  /**< redis://[[user]:password@]host[:port][/db] or unix:///path; NULL: embedded */
-    const char *prefix;     /**< of keys in Redis */
+    const char *prefix;     /**< of keys in Redis; up to 64 bytes */
     unsigned timeout_ms;    /**< of an answer of Redis */
     bool refuse_on_failure; /**< when Redis does not answer: refuse; else count here meanwhile */
     /** Counters kept. One that would be allowed everything is forgotten when room is needed, one that would not never: when

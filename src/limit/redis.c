@@ -355,6 +355,8 @@ int dv__redis_open(dv__redis **out, const dv_rate_options *o, dv_err *err)
 {
     dv__redis_url url;
     *out = NULL;
+    if (o->http == NULL || (o->prefix != NULL && strlen(o->prefix) > PREFIX_MAX))
+        return dv_fail(err, DV_EINVAL, "redis: no event loop, or a prefix of more than %d bytes", PREFIX_MAX);
     int code = dv__redis_url_parse(&url, o->redis_url, err);
     if (code != 0)
         return code;

@@ -551,6 +551,32 @@ static void test_unreachable(void **state)
     got_clear(&g);
 }
 
+/* A host that does not answer: its queue of connections is full, and further ones are not even refused. */
+static void test_connect_timeout(void **state)
+{
+    world *w = *state;
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int fds[4] = {socket(AF_INET, SOCK_STREAM, 0)};
+    assert_int_equal(bind(fds[0], (struct sockaddr *)&sa, len), 0);
+    assert_int_equal(listen(fds[0], 0), 0);
+    assert_int_equal(getsockname(fds[0], (struct sockaddr *)&sa, &len), 0);
+    for (int i = 1; i < 4; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(fds[i], (struct sockaddr *)&sa, len);
+    }
+    char url[64];
+    got g = {0};
+    dv_fetch_request rq = get_request(&g, "/");
+    rq.connect_ms = 50;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", ntohs(sa.sin_port));
+    run(w, &(dv_fetch_target){.base = url}, &rq);
+    assert_int_equal(g.end, DV_FETCH_UNREACHABLE);
+    got_clear(&g);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+}
+
 /* A certificate that nobody vouches for, one of another name, and one that is right. */
 static void test_certificates(void **state)
 {
@@ -675,12 +701,13 @@ static void test_open_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_verbs),           TEST(test_empty_bodies),        TEST(test_fields),
-        TEST(test_reply_fields),    TEST(test_refused_requests),    TEST(test_no_redirect),
-        TEST(test_environment),     TEST(test_keep_alive),          TEST(test_many),
-        TEST(test_pause),           TEST(test_pause_at_end),        TEST(test_abort),
-        TEST(test_cancel),          TEST(test_cancel_in_callbacks), TEST(test_cancel_others),
-        TEST(test_timeouts),        TEST(test_unreachable),         TEST(test_certificates),
-        TEST(test_close_with_open), TEST(test_no_memory),           TEST(test_open_no_memory)};
+        TEST(test_verbs),         TEST(test_empty_bodies),        TEST(test_fields),
+        TEST(test_reply_fields),  TEST(test_refused_requests),    TEST(test_no_redirect),
+        TEST(test_environment),   TEST(test_keep_alive),          TEST(test_many),
+        TEST(test_pause),         TEST(test_pause_at_end),        TEST(test_abort),
+        TEST(test_cancel),        TEST(test_cancel_in_callbacks), TEST(test_cancel_others),
+        TEST(test_timeouts),      TEST(test_unreachable),         TEST(test_connect_timeout),
+        TEST(test_certificates),  TEST(test_close_with_open),     TEST(test_no_memory),
+        TEST(test_open_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
