@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The body of a request, on a worker: parsed within bounds, checked against its table, its texts cleaned. */
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -45,6 +46,22 @@ static int check_body(dv__xchg *x, dv_err *err)
     return rc != 0 ? dv_fail(err, rc, "%s", dv_error_text(rc)) : 0;
 }
 
+/* What was asked, for an audit log that keeps it: as much as it takes. */
+static void keep_prompt(dv__xchg *x)
+{
+    static const char *const names[] = {"messages", "prompt", "input", "content", "input_prefix"};
+    const json_t *v = NULL;
+    dv_buf b;
+    if (!x->cfg->conf->audit.prompts || x->body == NULL || (x->row->flags & DV__ROW_JOB) == 0)
+        return;
+    for (size_t i = 0; i < DV_ARRAY_LEN(names) && v == NULL; i++)
+        v = json_object_get(x->body, names[i]);
+    dv_buf_init(&b, 0);
+    if (v != NULL && dv_json_dump(&b, v, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+        x->prompt = dv_strndup(DV_MEM_API, b.data, DV_MIN(b.len, (size_t)DV_AUDIT_PROMPT));
+    dv_buf_fini(&b);
+}
+
 /* Back on the I/O thread. */
 static void on_checked(dv_http_task *t)
 {
@@ -71,6 +88,8 @@ static void work(void *arg)
         x->code = dv__schema_check_query(x->row->query, x->req, &x->check, &x->err);
     if (x->code == 0)
         x->code = check_body(x, &x->err);
+    if (x->code == 0)
+        keep_prompt(x);
     if (x->code == 0 && (x->row->flags & DV__ROW_WORK) != 0) {
         x->handled = true;
         x->code = x->row->handle(x, &x->err);
