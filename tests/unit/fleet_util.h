@@ -41,6 +41,15 @@ typedef struct fu {
     char asked[256];
 } fu;
 
+static inline bool fu_is_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* A use and what became of it. */
 typedef struct fu_use {
     dv_use *use;
@@ -175,7 +184,8 @@ static inline void fu_end(fu *t)
     char command[128];
     dv_fleet_close(&t->fleet);
     dv_client_close(&t->client);
-    event_free(t->tick);
+    if (t->tick != NULL)
+        event_free(t->tick);
     dv_http_close(&t->http);
     dv_conf_close(&t->conf);
     dv_conf_close(&t->old);

@@ -352,15 +352,15 @@ static void eats_memory(void **state)
 {
     fu_use a;
     unsigned mib = 0;
+    if (fu_is_sanitized())
+        skip(); /* they need far more themselves, so nothing is bounded */
     fu_model(&t, "m.gguf", "run=eat anon=41943040", 0);
     fu_open(&t, "");
     assert_int_equal(fu_get(&t, &a, "m"), DV_EIO);
     const char *p = strstr(a.err.msg, "no more after ");
     assert_non_null(p);
     assert_int_equal(sscanf(p, "no more after %u", &mib), 1);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     assert_in_range(mib, 100, 700);
-#endif
     dv_use_release(&a.use, DV_USE_OK);
 }
 

@@ -151,19 +151,10 @@ static void check_estimate(const char *model, const char *conf, unsigned n_promp
     dv_use_release(&u.use, DV_USE_OK);
 }
 
-static bool is_sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true; /* shadows and red zones are not estimated */
-#else
-    return false;
-#endif
-}
-
 static void estimate_of_the_bundled_model(void **state)
 {
-    if (is_sanitized())
-        skip();
+    if (fu_is_sanitized())
+        skip(); /* shadows and red zones are not estimated */
     copy_model("pocket.gguf");
     check_estimate("pocket", "defaults:\n  context: 4096\n  parallel: 2\n", 5, 1900);
 }
@@ -171,8 +162,8 @@ static void estimate_of_the_bundled_model(void **state)
 static void estimate_of_a_random_model(void **state)
 {
     char command[512];
-    if (is_sanitized())
-        skip();
+    if (fu_is_sanitized())
+        skip(); /* shadows and red zones are not estimated */
     snprintf(command, sizeof command, "%s tiny-llama Q8_0 %s/tiny.gguf >/dev/null", DV_SYNTH, t.models);
     assert_int_equal(system(command), 0);
     check_estimate("tiny", "defaults:\n  context: 8192\n  parallel: 4\n", 9, 1990);
