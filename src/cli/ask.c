@@ -108,23 +108,11 @@ int dv_ask_url(dv_ask *a, const char *url, bool *local, dv_err *err)
     return rc;
 }
 
-/* Every listener serves everything: the app API's own one, else any. */
-static const dv_conf_listener *choose_listener(const dv_conf *c)
-{
-    for (size_t i = 0; i < c->n_listeners; i++)
-        if (c->listeners[i].api == DV_CONF_API_APP)
-            return &c->listeners[i];
-    return c->n_listeners > 0 ? &c->listeners[0] : NULL;
-}
-
-static int from_configuration(dv_ask *a, const dv_conf *c, dv_err *err)
+int dv_ask_listener(dv_ask *a, const dv_conf_listener *l, dv_err *err)
 {
     char url[DV_ASK_URL_CAP];
     bool local;
-    const dv_conf_listener *l = choose_listener(c);
     a->configured = true;
-    if (l == NULL)
-        return dv_fail(err, DV_EINVAL, "the configuration has no listener: say where drover serve is with --url");
     if (l->address.path != NULL)
         return set_socket(a, l->address.path, err);
     if (l->address.port == 0)
@@ -140,6 +128,15 @@ static int from_configuration(dv_ask *a, const dv_conf *c, dv_err *err)
     if (l->tls_cert != NULL)
         snprintf(a->cert, sizeof a->cert, "%s", l->tls_cert);
     return dv_ask_url(a, url, &local, err);
+}
+
+/* Every listener serves everything: the app API's own one, else any. */
+static const dv_conf_listener *choose_listener(const dv_conf *c)
+{
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].api == DV_CONF_API_APP)
+            return &c->listeners[i];
+    return c->n_listeners > 0 ? &c->listeners[0] : NULL;
 }
 
 /* ---- the key ---- */
@@ -209,7 +206,9 @@ static int find(dv_ask *a, const dv_ask_opts *o, const dv_config_args *args, dv_
     if (rc == 0 && (url == NULL || wants_key))
         rc = dv_conf_open(&c, &args->input, err);
     if (rc == 0 && url == NULL)
-        rc = from_configuration(a, c, err);
+        rc = choose_listener(c) != NULL
+                 ? dv_ask_listener(a, choose_listener(c), err)
+                 : dv_fail(err, DV_EINVAL, "the configuration has no listener: say where drover serve is with --url");
     if (rc == 0 && wants_key)
         rc = read_admin_key(a, c->data_dir, err);
     dv_conf_close(&c);

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "cli/cmd.h"
+#include "conf/conf.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -60,6 +61,9 @@ void dv_ask_close(dv_ask *a);
  * Errors: DV_EINVAL.
  */
 int dv_ask_url(dv_ask *a, const char *url, bool *local, dv_err *err);
+
+/** The same of a listener of this machine; its certificate is known. Errors: DV_EINVAL (it may be at any port). */
+int dv_ask_listener(dv_ask *a, const dv_conf_listener *l, dv_err *err);
 
 /**
  * GET path, or POST body to it if there is one, and wait for the answer.

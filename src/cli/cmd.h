@@ -21,6 +21,7 @@ extern const dv_cmd dv_cmd_user;
 extern const dv_cmd dv_cmd_audit;
 extern const dv_cmd dv_cmd_backup;
 extern const dv_cmd dv_cmd_restore;
+extern const dv_cmd dv_cmd_doctor;
 extern const dv_cmd dv_cmd_list;
 extern const dv_cmd dv_cmd_ps;
 extern const dv_cmd dv_cmd_show;

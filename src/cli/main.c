@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 static const dv_cmd *const commands[] = {
-    &dv_cmd_serve,    &dv_cmd_run,    &dv_cmd_engine,  &dv_cmd_score,    &dv_cmd_bench,  &dv_cmd_list,
-    &dv_cmd_ps,       &dv_cmd_show,   &dv_cmd_load,    &dv_cmd_unload,   &dv_cmd_switch, &dv_cmd_config,
-    &dv_cmd_profiles, &dv_cmd_info,   &dv_cmd_inspect, &dv_cmd_tokenize, &dv_cmd_key,    &dv_cmd_user,
-    &dv_cmd_audit,    &dv_cmd_backup, &dv_cmd_restore,
+    &dv_cmd_serve,    &dv_cmd_run,    &dv_cmd_engine, &dv_cmd_score,   &dv_cmd_bench,    &dv_cmd_list,
+    &dv_cmd_ps,       &dv_cmd_show,   &dv_cmd_load,   &dv_cmd_unload,  &dv_cmd_switch,   &dv_cmd_config,
+    &dv_cmd_profiles, &dv_cmd_doctor, &dv_cmd_info,   &dv_cmd_inspect, &dv_cmd_tokenize, &dv_cmd_key,
+    &dv_cmd_user,     &dv_cmd_audit,  &dv_cmd_backup, &dv_cmd_restore,
 };
 
 /* Errors of the program itself read "drover: sentence". */
