@@ -103,8 +103,9 @@ const dv_cmd dv_cmd_profiles = {
     .args = "",
     .summary = "List the profiles that models can run with, and what each is for",
     .details =
-        "A profile is chosen for all models (defaults.profile), for one (models.*.profile), or by a request (X-Drover-Profile), which\n"
-        "then runs in an instance of its own. What is given beside it counts more than it. drover.yaml may change them and have others.",
+        "A profile is chosen for all models (defaults.profile), for one (models.*.profile), or by a request (X-Drover-Profile),\n"
+        "which then runs in an instance of its own. What is given beside it counts more than it. drover.yaml may change them\n"
+        "and have others.",
     .opts = opts,
     .n_opts = DV_ARRAY_LEN(opts),
     .run = run,
