@@ -139,15 +139,14 @@ const char *dv__form_net(const char *text)
 const char *dv__form_redis(const char *text)
 {
     static const char *const bad = "is no URL such as redis://:PASSWORD@HOST:6379/0";
-    bool tls = strncmp(text, "rediss://", 9) == 0;
     for (const char *p = text; *p != 0; p++)
         if (*p <= ' ' || *p > '~')
             return bad;
     if (strncmp(text, "unix:///", 8) == 0)
         return text[8] != 0 ? NULL : bad;
-    if (!tls && strncmp(text, "redis://", 8) != 0)
+    if (strncmp(text, "redis://", 8) != 0)
         return bad;
-    const char *at = strrchr(text, '@'), *host = at != NULL ? at + 1 : text + (tls ? 9 : 8);
+    const char *at = strrchr(text, '@'), *host = at != NULL ? at + 1 : text + 8;
     size_t n = strcspn(host, "/");
     uint64_t db = 0;
     dv__url url = {0};

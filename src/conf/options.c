@@ -160,7 +160,7 @@ static const dv_conf_option rows[] = {
      .help = "New work is refused while the system's load is above this, in percent of its cores"},
 
     {.name = "redis.url", TOP(redis.url), .type = DV_CONF_STRING, .def = "", .check = dv__form_redis, .secret = true,
-     .help = "Redis or Valkey that several nodes share their limits through: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// or unix:///PATH"},
+     .help = "Redis or Valkey that several nodes share their limits through: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:///PATH"},
     {.name = "redis.prefix", TOP(redis.prefix), .type = DV_CONF_STRING, .def = "drover:", .help = "What its keys begin with"},
     {.name = "redis.timeout", TOP(redis.timeout_ms), TIME(10, SECONDS(60)), .def = "250ms", .help = "How long it may take to answer"},
     {.name = "redis.on_failure", TOP(redis.on_failure), ENUM("local|refuse"), .def = "local", .reload = true,

@@ -87,33 +87,23 @@ int dv__admit_claim(dv__xchg *x, dv_err *err)
     return rc;
 }
 
-typedef struct token_answer {
-    dv_rate_answer a;
-    bool said;
-} token_answer;
-
 static void on_tokens(void *arg, const dv_rate_answer *a)
 {
-    *(token_answer *)arg = (token_answer){.a = *a, .said = true};
+    dv__xchg *x = arg;
+    x->limited |= !a->allowed;
+    x->retry_s = a->allowed ? 0 : (unsigned)((a->retry_ms + 999) / 1000);
+    dv__proxy_go(x, a->allowed);
 }
 
-/* Tokens are paid for when they are known, at the end: whoever is in debt waits. Here one is taken to see. Where the count is shared over the
- * network its answer is not waited for: the debt then shows in the next one. */
-bool dv__admit_tokens(dv__xchg *x, unsigned *retry_s)
+/* Tokens are paid for when they are known, at the end: whoever is in debt waits. Here one is taken to see. */
+void dv__admit_tokens(dv__xchg *x)
 {
     dv_rate_rule rule = token_rule(x);
-    if (rule.limit == 0)
-        return true;
     dv_rate_key key = dv_rate_key_of("tokens", x->who.id);
-    token_answer t = {0};
-    dv_rate_ask *ask = NULL;
-    dv_rate_take(x->s->rate, &key, &rule, 1, on_tokens, &t, &ask);
-    dv_rate_cancel(&ask);
-    if (!t.said || t.a.allowed)
-        return true;
-    *retry_s = (unsigned)((t.a.retry_ms + 999) / 1000);
-    x->limited = true;
-    return false;
+    if (rule.limit == 0)
+        dv__proxy_go(x, true);
+    else
+        dv_rate_take(x->s->rate, &key, &rule, 1, on_tokens, x, &x->rate_ask);
 }
 
 void dv__admit_end(dv__xchg *x)

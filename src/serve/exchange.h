@@ -173,8 +173,8 @@ void dv__who_address(const uint8_t addr[16], char id[DV__IDENTITY], char text[64
 bool dv__admit_rate(dv__xchg *x);
 /** Take its place among those that run. 0, or DV_ERATE, DV_EBUSY. */
 int dv__admit_claim(dv__xchg *x, dv_err *err);
-/** Whether its identity has tokens left in this minute. */
-bool dv__admit_tokens(dv__xchg *x, unsigned *retry_s);
+/** See whether its identity has tokens left in this minute, and go on with dv__proxy_go, at once or later. */
+void dv__admit_tokens(dv__xchg *x);
 /** At its end: tokens that were used count against the budget, and its place is free. */
 void dv__admit_end(dv__xchg *x);
 
@@ -187,6 +187,8 @@ void dv__check_start(dv__xchg *x);
 
 /** Forward the request to the instance of its model, and its reply to the client. */
 int dv__proxy(dv__xchg *x, dv_err *err);
+/** The tokens are there, or used up. */
+void dv__proxy_go(dv__xchg *x, bool tokens);
 /** The same for what needs an instance but takes no place in it; dv__proxy_loaded does not load one. */
 int dv__proxy_light(dv__xchg *x, dv_err *err);
 int dv__proxy_loaded(dv__xchg *x, dv_err *err);

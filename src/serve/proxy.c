@@ -66,6 +66,7 @@ static void let_go(dv__xchg *x, dv_use_result result)
 /* The client left, or the exchange is over otherwise. */
 static void on_stop(dv__xchg *x)
 {
+    dv_rate_cancel(&x->rate_ask);
     dv_fetch_cancel(&x->relay->fetch);
     let_go(x, DV_USE_OK);
 }
@@ -378,14 +379,15 @@ static int check_context(const dv__xchg *x, dv_err *err)
     return 0;
 }
 
-static int admit(dv__xchg *x, dv_err *err)
+void dv__proxy_go(dv__xchg *x, bool tokens)
 {
-    int rc = check_context(x, err);
-    if (rc == 0)
-        rc = dv__admit_claim(x, err);
-    if (rc == 0 && !dv__admit_tokens(x, &x->retry_s))
-        rc = dv_fail(err, DV_ERATE, "the tokens of this minute are used up; try again in %u s", x->retry_s);
-    return rc;
+    dv_err err = {0};
+    if (tokens) {
+        begin_use(x);
+        return;
+    }
+    dv_fail(&err, DV_ERATE, "the tokens of this minute are used up; try again in %u s", x->retry_s);
+    fail(x, &err, DV_USE_OK);
 }
 
 enum { LIGHT = 1, LOADED = 2 };
@@ -397,7 +399,9 @@ static int start(dv__xchg *x, int how, dv_err *err)
     if (rc == 0)
         rc = find_profile(x, &profile, err);
     if (rc == 0 && how == 0)
-        rc = admit(x, err);
+        rc = check_context(x, err);
+    if (rc == 0 && how == 0)
+        rc = dv__admit_claim(x, err);
     if (rc != 0)
         return rc;
     dv__relay *p = dv_calloc(DV_MEM_API, 1, sizeof *p);
@@ -415,7 +419,11 @@ static int start(dv__xchg *x, int how, dv_err *err)
                           .cost = x->check.text_bytes / 4 + (uint64_t)(how == 0 ? asked_tokens(x) : 1),
                           .arg = x,
                           .ready = on_ready};
-    begin_use(x);
+    x->stop = on_stop;
+    if (how == 0)
+        dv__admit_tokens(x);
+    else
+        begin_use(x);
     return 0;
 }
 

@@ -23,18 +23,14 @@ static dv_audit_outcome outcome_of(const dv__xchg *x, int status)
     return status < 500 ? DV_AUDIT_INVALID : DV_AUDIT_FAILED;
 }
 
-static void on_stranger(void *arg, const dv_rate_answer *a) { *(bool *)arg = a->allowed; }
-
 /* Whether there is still room for a row of this stranger in this minute. */
 static bool room_for_stranger(dv__xchg *x)
 {
     const dv_rate_rule rule = {.limit = STRANGER_ROWS, .window_ms = MINUTE_MS};
     dv_rate_key key = dv_rate_key_of("audit", x->who.id);
-    dv_rate_ask *ask = NULL;
-    bool room = true;
-    dv_rate_take(x->s->rate, &key, &rule, 1, on_stranger, &room, &ask);
-    dv_rate_cancel(&ask);
-    return room;
+    dv_rate_answer a;
+    dv_rate_take_here(x->s->rate, &key, &rule, 1, &a);
+    return a.allowed;
 }
 
 static bool is_public(const dv__xchg *x) { return x->row != NULL && (x->row->flags & DV__ROW_PUBLIC) != 0; }

@@ -48,7 +48,7 @@ static void samples(const dv_conf_option *o, const char *out[2])
         {"security.allowed_hosts", "a.example", "b.example,c.example"},
         {"security.allowed_origins", "https://a.example", "https://b.example:8443,*"},
         {"security.trusted_proxies", "10.0.0.0/8", "192.168.1.1,fd00::/8"},
-        {"redis.url", "redis://a:6379", "rediss://:p@b/1"},
+        {"redis.url", "redis://a:6379", "redis://:p@b/1"},
         {"redis.prefix", "a:", "b:"},
         {"upstream.program", "/opt/llama-server", "llama"},
         {"upstream.flags", "--verbose", "--flash-attn --no-mmap"},

@@ -42,7 +42,7 @@ static void forms(void **state)
               "http://a/ b", "http://a/\n", "http://a\\b", "file:///etc/passwd", "http://0x7f.1/", "http://2130706433/",
               "http://a/\xc3\xa9"));
     check(dv__form_redis,
-          GOOD("redis://h", "redis://h:6379/0", "redis://:p@h", "redis://u:p%40@h/65535", "rediss://[::1]:1",
+          GOOD("redis://h", "redis://h:6379/0", "redis://:p@h", "redis://u:p%40@h/65535", "redis://[::1]:1",
                "unix:///run/r.sock"),
           BAD("", "redis:", "redis://", "redis://h/x", "redis://h/65536", "redis://h:x", "http://h", "unix://",
               "unix:///", "redis://a b", "redis://p@"));
