@@ -80,10 +80,13 @@ test('SIGTERM among 64 streams: what was taken is finished, what comes is refuse
     const server = await Server.start(['-c', '32768', '--metrics', '--parallel', '16', '--queue', '64', '--drain', '250']);
     const client = server.openai();
     const streams = await Promise.all(numbers.map((i) => client.chat.completions.create(question(i))));
+    // One that lasts, so that the server is still there when it is asked again.
+    const long = await client.chat.completions.create({ ...question(0), max_tokens: 30000, ignore_eos: true });
     const texts = Promise.all(streams.map(async (s, i) => whole(await all(s), i)));
     const stopped = server.stop();
     await server.see(/draining/);
     await assert.rejects(client.chat.completions.create(question(0)), { status: 503 });
+    long.controller.abort();
     assert.deepEqual(await texts, want);
     assert.equal(await stopped, 0);
 });
