@@ -31,6 +31,8 @@ typedef struct dv__core {
     /* I/O thread only. */
     dv__conn *conns; /**< list */
     dv__peers peers;
+    uint64_t full_said;   /**< ns: when a connection that was turned away was last spoken of */
+    unsigned full_unsaid; /**< how many were since then */
     uint64_t id_prefix;
     uint32_t id_next;
     time_t date_at;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/listen.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "http/bev.h"
@@ -16,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 512, PAUSE_MS = 100 };
+enum { BACKLOG = 512, PAUSE_MS = 100, SAY_EVERY_NS = 1000000000 };
 
 struct dv__listener {
     dv__listeners *all;
@@ -30,15 +31,29 @@ struct dv__listener {
     dv_http_tls *tls; /* NULL: plain */
 };
 
+/* One line in a second: who comes in great numbers shall not fill the log, too. */
+static void say_full(dv__core *k, const dv__peer *peer, const char *why)
+{
+    uint64_t now = dv_clock_ns();
+    if (k->full_said != 0 && now - k->full_said < SAY_EVERY_NS) {
+        k->full_unsaid++;
+        return;
+    }
+    dv__core_log(k, DV_HTTP_LOG_WARN, "%s: %s (%u others were turned away before)", peer->text, why, k->full_unsaid);
+    k->full_said = now;
+    k->full_unsaid = 0;
+}
+
 /* Too many connections: say so as well as it goes without one, which with TLS is not at all. */
-static void turn_away(evutil_socket_t fd, bool tls)
+static void turn_away(dv__core *k, evutil_socket_t fd, const dv__peer *peer, const char *why)
 {
     static const char text[] =
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    ssize_t n = tls ? 0 : send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = peer->tls ? 0 : send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)n;
     shutdown(fd, SHUT_WR);
     evutil_closesocket(fd);
+    say_full(k, peer, why);
 }
 
 static void on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
@@ -48,11 +63,9 @@ static void on_accept(struct evconnlistener *ev, evutil_socket_t fd, struct sock
     dv__peer peer = {.is_unix = l->path[0] != 0, .tls = l->tls != NULL, .tag = l->tag};
     dv__peer_set(&peer, sa, (socklen_t)len);
     if (!dv__core_admit_peer(k, &peer)) {
-        dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections of this address", peer.text);
-        turn_away(fd, l->tls != NULL);
+        turn_away(k, fd, &peer, "too many connections of this address");
     } else if (atomic_load_explicit(&k->n_conns, memory_order_relaxed) >= k->o.max_connections && !dv__core_evict(k)) {
-        dv__core_log(k, DV_HTTP_LOG_WARN, "%s: too many connections", peer.text);
-        turn_away(fd, l->tls != NULL);
+        turn_away(k, fd, &peer, "too many connections");
     } else if (dv__bev_open(k, l->all->base, fd, &peer, l->tls) != 0) {
         dv__core_log(k, DV_HTTP_LOG_ERROR, "%s: out of memory", peer.text);
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // http_echo as a child process, and raw connections to it.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import tls from 'node:tls';
 
 export const program = process.env.HTTP_ECHO ?? new URL('../../build-test/tests/proto/http_echo', import.meta.url).pathname;
 export const folder = mkdtempSync(join(tmpdir(), 'drover-proto-'));
@@ -25,6 +26,15 @@ export async function until(what, says) {
         await sleep(5);
     }
     assert.fail(`did not happen: ${says}`);
+}
+
+/** A certificate for localhost that signs itself, and its key. */
+export function certificate(name, ...key) {
+    const file = (ext) => join(folder, `${name}.${ext}`);
+    execFileSync('openssl', ['req', '-x509', '-noenc', '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
+        '-newkey', ...(key.length > 0 ? key : ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']), '-keyout', file('key'), '-out', file('pem')], { stdio: 'pipe' });
+    chmodSync(file('key'), 0o600);
+    return { cert: file('pem'), key: file('key') };
 }
 
 export class Server {
@@ -54,8 +64,12 @@ export class Server {
         running.delete(this);
         assert.deepEqual({ code, signal }, { code: 0, signal: null }, this.err);
     }
-    connect() {
-        return new Client(net.connect({ port: this.port, host: '127.0.0.1', allowHalfOpen: true }));
+    connect(options = {}) {
+        return new Client(net.connect({ port: this.port, host: '127.0.0.1', allowHalfOpen: true, ...options }));
+    }
+    /** With TLS. The certificate is not checked. */
+    secure(options = {}) {
+        return new Client(tls.connect({ port: this.tlsPort, host: '127.0.0.1', rejectUnauthorized: false, ...options }));
     }
     async stats() {
         const c = this.connect();

@@ -73,6 +73,7 @@ test('replies have what they should have, and no more', async () => {
     const reply = JSON.parse(c.text.slice(c.text.indexOf('{')));
     assert.equal(reply.q, 'a b');
     assert.equal(reply.tag, 1);
+    assert.equal(reply.address, '::ffff:127.0.0.1');
     assert.equal(reply.peer, `127.0.0.1:${c.socket.localPort}`);
     assert.match(head, new RegExp(`X-Request-Id: ${reply.id}`));
     c.destroy();
@@ -351,7 +352,7 @@ test('a unix socket, its permissions, and a stale file', async () => {
     c.send(post('/echo', 'u'));
     await c.see('"body":"u"');
     assert.match(c.text, /"unix":true,"tls":false,"tag":2,/);
-    assert.match(c.text, /"peer":"unix"/);
+    assert.match(c.text, /"peer":"unix","address":null/);
     c.destroy();
     // Somebody answers there: a second server must not take it.
     const second = spawnSync(program, [`unix=${path}`], { timeout: 10000 });

@@ -17,6 +17,7 @@
 #include "http/server.h"
 #include "http/tls.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -186,6 +187,8 @@ static void pair(dv_buf *b, const char *name, const char *value)
 
 static void echo(dv_http_req *r)
 {
+    uint8_t addr[16];
+    char text[INET6_ADDRSTRLEN];
     size_t len;
     const char *body = dv_http_body(r, &len);
     dv_buf b;
@@ -198,6 +201,7 @@ static void echo(dv_http_req *r)
     pair(&b, "q", dv_http_query(r, "q"));
     pair(&b, "host", dv_http_header(r, "HOST"));
     pair(&b, "peer", dv_http_peer(r));
+    pair(&b, "address", dv_http_address(r, addr) ? inet_ntop(AF_INET6, addr, text, sizeof text) : NULL);
     pair(&b, "id", dv_http_id(r));
     dv_buf_adds(&b, ",\"body\":");
     dv_buf_json_str(&b, body, len < 4096 ? len : 4096);

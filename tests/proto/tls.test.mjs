@@ -1,37 +1,22 @@
 // SPDX-License-Identifier: MIT
 // HTTP over TLS: http_echo, Node's client, and clients that leave in the middle of everything.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, readFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import tls from 'node:tls';
 
-import { Client, folder, get, program, Server, sleep, until } from './echo.mjs';
-
-/** A certificate for localhost that signs itself, and its key. */
-function certificate(name, ...key) {
-    const file = (ext) => join(folder, `${name}.${ext}`);
-    execFileSync('openssl', ['req', '-x509', '-noenc', '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
-        '-newkey', ...(key.length > 0 ? key : ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']), '-keyout', file('key'), '-out', file('pem')], { stdio: 'pipe' });
-    chmodSync(file('key'), 0o600);
-    return { cert: file('pem'), key: file('key') };
-}
+import { certificate, Client, folder, get, program, Server, sleep, until } from './echo.mjs';
 
 const first = certificate('first'), second = certificate('second', 'rsa:2048');
 const start = (...args) => Server.start(`cert=${first.cert}`, `key=${first.key}`, ...args);
 const server = await start('head_timeout_ms=20000');
 
-/** A TLS connection; its client remembers what came. */
-function secure(s, options = {}) {
-    return new Client(tls.connect({ port: s.tlsPort, host: '127.0.0.1', rejectUnauthorized: false, ...options }));
-}
-
 /** The name on the certificate that a new connection gets. */
 async function certificateName(s) {
-    const c = secure(s);
+    const c = s.secure();
     await new Promise((resolve, reject) => c.socket.once('secureConnect', resolve).once('error', reject));
     const name = c.socket.getPeerCertificate().subject.CN;
     c.destroy();
@@ -84,7 +69,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
 }
 
 test('the bytes of a large reply are the right ones, however the client reads', async () => {
-    const c = secure(server);
+    const c = server.secure();
     c.send(get('/stream?n=20000&size=1000'));
     await c.see('\r\n\r\n');
     c.socket.pause();
@@ -100,25 +85,25 @@ test('the bytes of a large reply are the right ones, however the client reads', 
 
 test('ALPN: http/1.1, or nothing, or a refusal', async () => {
     for (const protocols of [['h2', 'http/1.1'], ['http/1.1'], undefined]) {
-        const c = secure(server, { ALPNProtocols: protocols });
+        const c = server.secure({ ALPNProtocols: protocols });
         c.send(get('/health'));
         await c.see('\r\n\r\nok');
         assert.equal(c.socket.alpnProtocol, protocols ? 'http/1.1' : false);
         c.destroy();
     }
-    const c = secure(server, { ALPNProtocols: ['h2'] });
+    const c = server.secure({ ALPNProtocols: ['h2'] });
     await c.end();
     assert.match(String(c.error), /no application protocol/);
     c.destroy();
 });
 
 test('old versions are refused, and the client is told', async () => {
-    const c = secure(server, { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
+    const c = server.secure({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
     await c.end();
     assert.match(String(c.error), /alert protocol version/);
     c.destroy();
     const s = await start('tls=1.3');
-    const d = secure(s, { maxVersion: 'TLSv1.2' });
+    const d = s.secure({ maxVersion: 'TLSv1.2' });
     await d.end();
     assert.match(String(d.error), /alert protocol version/);
     d.destroy();
@@ -128,7 +113,7 @@ test('old versions are refused, and the client is told', async () => {
 
 test('weak ciphers are refused', async () => {
     for (const ciphers of ['AES128-SHA@SECLEVEL=0', 'ECDHE-ECDSA-AES128-SHA@SECLEVEL=0', 'ECDHE-ECDSA-AES128-SHA256@SECLEVEL=0']) {
-        const c = secure(server, { maxVersion: 'TLSv1.2', ciphers });
+        const c = server.secure({ maxVersion: 'TLSv1.2', ciphers });
         await c.end();
         assert.match(String(c.error), /alert handshake failure/, ciphers);
         c.destroy();
@@ -136,7 +121,7 @@ test('weak ciphers are refused', async () => {
 });
 
 test('no renegotiation', async () => {
-    const c = secure(server, { maxVersion: 'TLSv1.2' });
+    const c = server.secure({ maxVersion: 'TLSv1.2' });
     c.send(get('/health'));
     await c.see('ok');
     const error = await new Promise((resolve) => {
@@ -181,7 +166,7 @@ test('slow handshakes are closed at the time-out for heads', async () => {
     assert.ok(drip.ended);
     await silent.end();
     // And a head that drips through a finished handshake.
-    const head = secure(s);
+    const head = s.secure();
     for (const b of `GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(500)}`) {
         if (head.ended) break;
         head.send(b);
@@ -203,18 +188,18 @@ test('half a handshake counts as a connection', async () => {
             await new Promise((resolve) => half[i].socket.once('connect', resolve));
         }
         // The oldest one makes way.
-        const c = secure(s);
+        const c = s.secure();
         c.send(get('/silent'));
         await c.see('\r\n\r\n');
         await half[0].end();
         assert.deepEqual(half.map((h) => h.ended), [true, false, false]);
-        const busy = [secure(s), secure(s)];
+        const busy = [s.secure(), s.secure()];
         for (const b of busy) {
             b.send(get('/silent'));
             await b.see('\r\n\r\n');
         }
         // Now nobody can, and a newcomer is closed without a word.
-        const late = secure(s);
+        const late = s.secure();
         await late.end();
         assert.ok(late.error !== null && late.text === '');
         for (const x of [c, late, ...half, ...busy]) x.destroy();
@@ -227,7 +212,7 @@ for (const how of ['closes', 'resets', 'half-closes']) {
         test(`a client that ${how} is noticed: ${path}`, async () => {
             const before = await server.stats();
             const raw = net.connect({ port: server.tlsPort, host: '127.0.0.1', allowHalfOpen: true });
-            const c = secure(server, { socket: raw });
+            const c = server.secure({ socket: raw });
             c.send(get(path));
             if (path === '/silent' || path.startsWith('/stream')) await c.see('\r\n\r\n');
             await until(async () => (await server.stats()).workers === before.workers + 1, 'the worker starts');
@@ -243,7 +228,7 @@ for (const how of ['closes', 'resets', 'half-closes']) {
 }
 
 test('an early reply reaches a client that is still sending', async () => {
-    const c = secure(server);
+    const c = server.secure();
     c.send(`POST /denied HTTP/1.1\r\nHost: x\r\nContent-Length: ${20 << 20}\r\n\r\n`);
     for (let i = 0; i < 160; i++) c.send(Buffer.alloc(64 << 10, 'u'));
     await c.see('denied');
@@ -254,7 +239,7 @@ test('an early reply reaches a client that is still sending', async () => {
 
 test('256 MiB that nobody asked for, during a stream', async () => {
     const before = server.rssKiB();
-    const c = secure(server);
+    const c = server.secure();
     c.send(get('/silent'));
     await c.see('\r\n\r\n');
     const piece = Buffer.alloc(1 << 20, 'j');
@@ -270,11 +255,11 @@ test('256 MiB that nobody asked for, during a stream', async () => {
 
 test('a reader that stops reading is cut, and the others do not notice', async () => {
     const s = await start('write_stall_ms=1000');
-    const slow = secure(s);
+    const slow = s.secure();
     slow.send(get('/flood?size=5000'));
     await slow.see('\r\n\r\n');
     slow.socket.pause();
-    const other = secure(s);
+    const other = s.secure();
     let n = 0;
     await until(async () => {
         other.send(get('/health'));
@@ -300,7 +285,7 @@ test('SIGHUP: new files for new connections, the old ones go on', async () => {
         await until(() => s.err.split('reload: ').length - 1 === reloads, 'a reload');
         return s.err.slice(s.err.lastIndexOf('reload: ') + 8).trim();
     };
-    const idle = secure(s), stream = secure(s);
+    const idle = s.secure(), stream = s.secure();
     idle.send(get('/health'));
     await idle.see('ok');
     stream.send(get('/stream?n=40&ms=20'));
@@ -349,7 +334,7 @@ test('100 connections at one time', async () => {
 
 test('SIGTERM: idle connections close, running replies finish, then the program ends', async () => {
     const s = await start('drain_ms=20000');
-    const idle = secure(s), stream = secure(s), half = new Client(net.connect({ port: s.tlsPort, host: '127.0.0.1' }));
+    const idle = s.secure(), stream = s.secure(), half = new Client(net.connect({ port: s.tlsPort, host: '127.0.0.1' }));
     idle.send(get('/health'));
     await idle.see('ok');
     half.send('\x16\x03\x01\x02');
@@ -364,7 +349,7 @@ test('SIGTERM: idle connections close, running replies finish, then the program 
 
 test('SIGTERM: what does not end in time is cut', async () => {
     const s = await start('drain_ms=100');
-    const c = secure(s), full = secure(s);
+    const c = s.secure(), full = s.secure();
     c.send(get('/silent'));
     await c.see('\r\n\r\n');
     full.send(get('/flood?size=50000'));
