@@ -107,7 +107,7 @@ static bool parse_date(const char *text, uint64_t *ms)
 
 bool dv_data_time_parse(const char *text, int sign, uint64_t *ms)
 {
-    uint64_t span, now = dv_clock_wall_ms();
+    uint64_t span = 0, now = dv_clock_wall_ms();
     if (!parse_span(text, &span))
         return parse_date(text, ms);
     if (sign < 0)
