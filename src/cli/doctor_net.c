@@ -248,7 +248,6 @@ static void check_unix(dv__doctor *d, const place *p)
 
 typedef struct redis {
     char host[256], port[8], user[256], password[1024], path[108];
-    bool tls;
 } redis;
 
 static void take_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t cap)
@@ -263,7 +262,7 @@ static void take_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_
 
 static bool read_redis(redis *r, const char *url)
 {
-    *r = (redis){.port = "6379", .tls = strncmp(url, "rediss:", 7) == 0};
+    *r = (redis){.port = "6379"};
     if (strncmp(url, "unix://", 7) == 0) {
         snprintf(r->path, sizeof r->path, "%s", url + 7);
         return true;
@@ -368,11 +367,8 @@ static int ask_redis(const redis *r, int timeout_ms, dv_err *err)
 {
     dv_buf b;
     int fd = connect_redis(r, timeout_ms, err);
-    if (fd < 0 || r->tls) {
-        if (fd >= 0)
-            close(fd);
-        return fd < 0 ? err->code : 0;
-    }
+    if (fd < 0)
+        return fd;
     dv_buf_init(&b, 0);
     put_commands(&b, r);
     bool sent = b.code == 0 && send(fd, b.data, b.len, MSG_NOSIGNAL) == (ssize_t)b.len;
@@ -395,8 +391,7 @@ static void check_redis(dv__doctor *d)
                                           : dv_fail(&err, DV_EINVAL, "its URL cannot be read");
     const char *at = r.path[0] != 0 ? r.path : r.host;
     if (rc == 0) {
-        dv__doctor_say(d, DV__FINDING_OK, "Redis: %s %s", at,
-                       r.tls ? "takes connections (its TLS was not tried)" : "answers");
+        dv__doctor_say(d, DV__FINDING_OK, "Redis: %s answers", at);
     } else {
         bool refuse = c->redis.on_failure == DV_CONF_REDIS_REFUSE;
         dv__doctor_say(d, refuse ? DV__FINDING_PROBLEM : DV__FINDING_WARNING, "Redis: %s: %s", at, err.msg);

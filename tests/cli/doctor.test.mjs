@@ -298,7 +298,6 @@ test('Redis', async () => {
     has(await see(`redis://me:p%40ss@127.0.0.1:${port}/2`), 'ok', /^Redis: 127\.0\.0\.1 answers/);
     assert.equal(heard, '*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$4\r\np@ss\r\n*1\r\n$4\r\nPING\r\n');
     has(await see(`unix://${p.dir}/redis.sock`), 'ok', /^Redis: .*redis\.sock answers/);
-    has(await see(`rediss://127.0.0.1:${port}`), 'ok', /takes connections/);
     for (const [reply, text] of [['-NOAUTH Authentication \x1b[2Jrequired.\r\n', /it says: NOAUTH Authentication \\x1b\[2Jrequired/], ['HTTP/1.1 400\r\n', /it is no Redis: HTTP/], ['x'.repeat(4000), /it is no Redis/], [null, /it does not answer/]]) {
         says = reply;
         has(await see(`redis://:pw@127.0.0.1:${port}`), 'warning', text, /redis\.url.*each node counts/);
