@@ -44,8 +44,10 @@ int dv__doctor_try_sandbox(dv_sandbox_report *r, dv_err *err);
 /* doctor_files.c: folders, the store, certificates, keys, space */
 void dv__doctor_files(dv__doctor *d);
 
-/* doctor_net.c: listeners, Redis */
+/* doctor_net.c: listeners, then Redis */
 void dv__doctor_net(dv__doctor *d);
+/* doctor_redis.c */
+void dv__doctor_redis(dv__doctor *d);
 
 typedef struct dv__owner {
     int pid; /**< 0: not known */
