@@ -24,7 +24,7 @@ from gateway import TOP, Program
 WORDS = "the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what all were we when".split()
 
 
-def prompt(seed, n=700):
+def prompt(seed, n=350):
     r = random.Random(seed)
     return " ".join(r.choice(WORDS) for _ in range(n))
 

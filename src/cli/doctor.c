@@ -95,7 +95,7 @@ static void look_around(dv__doctor *d)
     d->cpu = dv_cpu_detect();
     d->now_s = dv_clock_wall_ms() / 1000;
     d->made_s = stat("/proc/self/exe", &st) == 0 ? (uint64_t)st.st_mtime : 0;
-    d->files = getrlimit(RLIMIT_NOFILE, &l) == 0 ? (uint64_t)l.rlim_cur : UINT64_MAX;
+    d->files = getrlimit(RLIMIT_NOFILE, &l) == 0 ? (uint64_t)l.rlim_max : UINT64_MAX;
 }
 
 static void check_configuration(dv__doctor *d, const dv_config_args *args, const dv_err *err)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +101,16 @@ static int serve(const dv_cmd *cmd, const values *v, dv_conf *c, dv_store *store
     return rc;
 }
 
+/* Shells leave a small soft limit of descriptors, for programs that use select(); a connection is one. */
+static void raise_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == r.rlim_max)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r); /* with fewer it works too */
+}
+
 static int run(const dv_cmd *cmd, int argc, char **argv)
 {
     values v;
@@ -111,6 +122,7 @@ static int run(const dv_cmd *cmd, int argc, char **argv)
     dv_err err = {0};
     if (!dv_config_parse(cmd, argc, argv, &v, sizeof v, &args, &n_args, &code))
         return code;
+    raise_descriptors();
     dv_buf_init(&run_dir, 0);
     int rc = dv_conf_open(&c, &args.input, &err);
     if (rc == 0)
