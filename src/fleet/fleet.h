@@ -9,7 +9,8 @@
  *
  * Files are never opened here: what a file holds is asked of a confined child process (`drover engine --describe`).
  * Residency: instances are loaded when a request needs them and leave when they were idle for long, or when another one needs their bytes: then the
- * least recently used idle ones go, as few as will do, never a busy or pinned one.
+ * least recently used idle ones go, as few as will do, never a busy or pinned one. Under load, busy ones take turns: their answers are finished
+ * first. docs/models.md.
  *
  * Threads: the I/O thread only; callbacks run in the loop, never from within a call of a function below. */
 #ifndef DV_FLEET_FLEET_H
@@ -42,7 +43,8 @@ typedef struct dv_fleet_options {
     const char *program; /**< drover itself; NULL: /proc/self/exe */
     const char *run_dir; /**< absolute, 0700, of this process alone: sockets of engines are made in it */
     void (*log)(void *arg, int level, const char *text); /**< DV_HTTP_LOG_*; one line, escaped */
-    /** Something worth an audit row or an event happened: "model.load", "model.unload", "model.crash"... Texts are borrowed. May be NULL. */
+    /** Something worth an audit row or an event happened: "model.load" (detail: the profile), "model.unload", "model.crash" (why), "model.switch" (the old
+     * default). Texts are borrowed. May be NULL. It may ask what there is, and use, order and release nothing. */
     void (*event)(void *arg, const char *what, const char *model, int code, const char *detail);
     void *arg;
 } dv_fleet_options;
@@ -51,9 +53,10 @@ typedef struct dv_fleet_options {
 int dv_fleet_open(dv_fleet **out, const dv_fleet_options *o, dv_err *err);
 /** Stop everything: SIGTERM, and SIGKILL after supervision.stop_ms. done is called when no child is left. New uses are refused with DV_ECANCELED. */
 void dv_fleet_drain(dv_fleet *f, void (*done)(void *arg), void *arg);
-/** Children that are left are killed. *f may be NULL. After dv_http_run has returned. */
+/** Children that are left are killed. *f may be NULL. After dv_http_run has returned, before the client is closed, when all uses are released. */
 void dv_fleet_close(dv_fleet **f);
-/** Another configuration is in effect: models come, go and change; an instance that runs otherwise than it should is replaced when it is idle. */
+/** Another configuration is in effect: models come, go and change; an instance that runs otherwise than it should is replaced when it is idle.
+ * Nothing of the old configuration is used any more when this returns. */
 void dv_fleet_configure(dv_fleet *f, const dv_conf *conf);
 
 /* ---- uses ---- */
@@ -89,7 +92,7 @@ const dv_fetch_target *dv_use_target(const dv_use *u);
 /** The configured entry; its name is what a reply and the audit log show. NULL before it is ready. Borrowed from the fleet until release. */
 const char *dv_use_model(const dv_use *u);
 int dv_use_backend(const dv_use *u); /**< dv_conf_backend, never AUTO */
-/** What a remote calls the model; NULL: the name in the request need not be changed. */
+/** What a remote calls the model, always said for one; NULL: the name in the request need not be changed. */
 const char *dv_use_remote_name(const dv_use *u);
 /** Time from dv_use_begin to ready, ms, of which loading the model took `load_ms`. */
 uint64_t dv_use_waited_ms(const dv_use *u, uint64_t *load_ms);

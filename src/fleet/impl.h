@@ -87,7 +87,8 @@ struct dv__instance {
     bool outdated;
 
     dv_conf_run run;
-    uint64_t anonymous, weights; /**< estimated bytes; weights are shared by instances of one file */
+    uint64_t rss_now, anonymous_now, measured_ns; /**< of the process, as it was then */
+    uint64_t anonymous, weights;                  /**< estimated bytes; weights are shared by instances of one file */
 
     dv__child child;
     char socket[108], bearer[512];
@@ -171,7 +172,8 @@ struct dv_fleet {
     int watch_fd;
     bool watched;
     uint64_t rescan_ns;
-    bool draining, stepping;
+    bool draining;
+    uint64_t budget_now, budget_ns; /**< for statistics */
     void (*drained)(void *arg);
     void *drained_arg;
 };
@@ -267,8 +269,6 @@ dv__instance *dv__instance_find(const dv_fleet *f, const dv__model *m, int profi
 void dv__instance_free(dv__instance *in);
 /** Go on by what happened and by the time. */
 void dv__instance_step(dv__instance *in, uint64_t now, uint64_t *next);
-/** Start it: there is room. */
-void dv__instance_start(dv__instance *in, uint64_t now);
 /** Take no more uses, end when the ones there are are finished. */
 void dv__instance_leave(dv__instance *in, const char *why);
 /** It did not start, or died: what it said, or why. */
@@ -278,8 +278,17 @@ bool dv__instance_pinned(const dv__instance *in);
 bool dv__instance_loaded(const dv__instance *in);
 /** It shall run, and does not. */
 bool dv__instance_wanted(const dv__instance *in);
+/** Its process ended: as dv__child.on_exit. */
+void dv__instance_ended(void *arg, int status);
+
+/* start.c */
+
+/** Start it: there is room. */
+void dv__instance_start(dv__instance *in, uint64_t now);
 /** Would it be started otherwise now? */
 void dv__instance_compare(dv__instance *in);
+/** Where it was, and the key for it, are no more. */
+void dv__instance_forget_target(dv__instance *in);
 
 /* health.c */
 
@@ -306,10 +315,13 @@ int dv__use_begin_at(dv_fleet *f, dv__instance *in, const dv_use_ask *ask, dv_us
 
 /** Start what is wanted and fits, in order; let others go to make room. */
 void dv__residency_step(dv_fleet *f, uint64_t now, uint64_t *next);
-uint64_t dv__residency_budget(const dv_fleet *f, uint64_t *ever);
+/** What all instances may take now, and the most that it could ever be. */
+uint64_t dv__residency_budget(dv_fleet *f, uint64_t now, uint64_t *ever);
 uint64_t dv__residency_used(const dv_fleet *f);
-/** Bytes of a process, from /proc; false: not to be had. */
-bool dv__residency_measure(pid_t pid, uint64_t *rss, uint64_t *anonymous);
+/** Bring rss_now and anonymous_now up to date, from /proc, if they are older than a second. */
+void dv__residency_measure(dv__instance *in, uint64_t now);
+/** As dv__residency_budget, up to a second old: it reads a number of files. */
+uint64_t dv__residency_budget_about(dv_fleet *f, uint64_t now);
 
 /* order.c */
 

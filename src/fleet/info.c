@@ -86,8 +86,10 @@ static uint64_t expires(const dv__instance *in)
 
 void dv_fleet_instances(dv_fleet *f, bool (*fn)(void *arg, const dv_instance_info *i), void *arg)
 {
-    const dv__instance *in;
+    uint64_t now = dv_clock_ns();
+    dv__instance *in;
     TAILQ_FOREACH (in, &f->instances, link) {
+        dv__residency_measure(in, now);
         dv_instance_info i = {
             .model = in->m->name,
             .profile = in->profile,
@@ -98,6 +100,8 @@ void dv_fleet_instances(dv_fleet *f, bool (*fn)(void *arg, const dv_instance_inf
             .waiting = in->n_waiting,
             .places = in->places,
             .estimate_bytes = in->anonymous + in->weights,
+            .rss_bytes = in->rss_now,
+            .anon_bytes = in->anonymous_now,
             .loaded_wall_ms = in->loaded_wall_ms,
             .used_wall_ms = in->used_wall_ms,
             .expires_wall_ms = expires(in),
@@ -107,7 +111,6 @@ void dv_fleet_instances(dv_fleet *f, bool (*fn)(void *arg, const dv_instance_inf
             .last_error = in->last_error.msg,
             .health_us = in->health_us,
         };
-        (void)dv__residency_measure(in->child.pid, &i.rss_bytes, &i.anon_bytes);
         if (!fn(arg, &i))
             return;
     }
@@ -115,9 +118,9 @@ void dv_fleet_instances(dv_fleet *f, bool (*fn)(void *arg, const dv_instance_inf
 
 void dv_fleet_stats_get(dv_fleet *f, dv_fleet_stats *out)
 {
-    uint64_t ever;
     const dv__instance *in;
-    *out = (dv_fleet_stats){.budget_bytes = dv__residency_budget(f, &ever), .used_bytes = dv__residency_used(f)};
+    *out = (dv_fleet_stats){.budget_bytes = dv__residency_budget_about(f, dv_clock_ns()),
+                            .used_bytes = dv__residency_used(f)};
     for (size_t i = 0; i < f->n_models; i++)
         out->models += !f->models[i]->gone && !f->models[i]->hidden;
     TAILQ_FOREACH (in, &f->instances, link) {

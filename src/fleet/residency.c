@@ -12,29 +12,32 @@
 
 enum {
     RETRY_MS = 500,
+    FRESH_MS = 1000,
     PATIENCE_MS = 2000, /* so long a model waits for others to be idle by themselves, and so long it stays at least */
     UPSTREAM_EXTRA_MIB = 256
 };
 
 static unsigned long long mib(uint64_t bytes) { return (unsigned long long)((bytes + (1 << 20) - 1) >> 20); }
 
-bool dv__residency_measure(pid_t pid, uint64_t *rss, uint64_t *anonymous)
+void dv__residency_measure(dv__instance *in, uint64_t now)
 {
     char path[64], line[256];
     unsigned long long kib;
-    *rss = *anonymous = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = pid > 0 ? fopen(path, "re") : NULL;
+    if (in->child.pid != 0 && in->measured_ns != 0 && now - in->measured_ns < FRESH_MS * DV__MS)
+        return;
+    in->rss_now = in->anonymous_now = 0;
+    in->measured_ns = now;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)in->child.pid);
+    FILE *file = in->child.pid > 0 ? fopen(path, "re") : NULL;
     if (file == NULL)
-        return false;
+        return;
     while (fgets(line, sizeof line, file) != NULL) {
         if (sscanf(line, "VmRSS: %llu kB", &kib) == 1)
-            *rss = kib << 10;
+            in->rss_now = kib << 10;
         else if (sscanf(line, "RssAnon: %llu kB", &kib) == 1)
-            *anonymous = kib << 10;
+            in->anonymous_now = kib << 10;
     }
     fclose(file);
-    return *rss != 0;
 }
 
 /* ---- what is taken ---- */
@@ -77,21 +80,33 @@ static uint64_t need_of(const dv_fleet *f, const dv__instance *in, bool leaving)
 
 uint64_t dv__residency_used(const dv_fleet *f) { return sum_of(f, NULL, true).bytes; }
 
-uint64_t dv__residency_budget(const dv_fleet *f, uint64_t *ever)
+uint64_t dv__residency_budget(dv_fleet *f, uint64_t now, uint64_t *ever)
 {
     const dv_conf *c = f->conf;
-    uint64_t reserve = (uint64_t)c->residency.reserve_bytes, ours = 0, rss, anonymous;
-    const dv__instance *in;
+    uint64_t reserve = (uint64_t)c->residency.reserve_bytes, ours = 0;
+    dv__instance *in;
     dv_limits l;
     if (c->residency.bytes > 0)
         return *ever = (uint64_t)c->residency.bytes;
     dv_limits_read(&l, "");
-    TAILQ_FOREACH (in, &f->instances, link)
-        if (in->child.pid != 0 && dv__residency_measure(in->child.pid, &rss, &anonymous))
-            ours += anonymous;
+    TAILQ_FOREACH (in, &f->instances, link) {
+        in->measured_ns = 0;
+        dv__residency_measure(in, now);
+        ours += in->anonymous_now;
+    }
     *ever = l.mem > reserve ? l.mem - reserve : 0;
-    uint64_t now = l.mem_available + ours > reserve ? l.mem_available + ours - reserve : 0;
-    return DV_MIN(now, *ever);
+    uint64_t free_now = l.mem_available + ours > reserve ? l.mem_available + ours - reserve : 0;
+    return DV_MIN(free_now, *ever);
+}
+
+uint64_t dv__residency_budget_about(dv_fleet *f, uint64_t now)
+{
+    uint64_t ever;
+    if (f->budget_ns == 0 || now - f->budget_ns >= FRESH_MS * DV__MS) {
+        f->budget_now = dv__residency_budget(f, now, &ever);
+        f->budget_ns = now;
+    }
+    return f->budget_now;
 }
 
 /* ---- what is to come ---- */
@@ -254,7 +269,7 @@ static void try_start(room *r, uint64_t *next)
     dv__registry_run(r->f, in->m, in->profile, &in->run);
     estimate(in);
     if (in->backend != DV_CONF_BACKEND_REMOTE) {
-        r->budget = dv__residency_budget(r->f, &ever);
+        r->budget = dv__residency_budget(r->f, r->now, &ever);
         if (can_never(r->f, in, ever) || !has_room(r, next))
             return;
     }
