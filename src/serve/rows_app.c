@@ -3,21 +3,12 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "serve/exchange.h"
+#include "serve/listing.h"
 #include "serve/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static void put_str(dv_buf *b, const char *key, const char *text)
-{
-    dv_buf_printf(b, ",\"%s\":", key);
-    if (text != NULL)
-        dv_buf_json_str(b, text, strlen(text));
-    else
-        dv_buf_adds(b, "null");
-}
 
 static void put_num(dv_buf *b, const char *key, uint64_t v) { dv_buf_printf(b, ",\"%s\":%" PRIu64, key, v); }
 static void put_bool(dv_buf *b, const char *key, bool v) { dv_buf_printf(b, ",\"%s\":%s", key, v ? "true" : "false"); }
@@ -36,74 +27,41 @@ static const char *profile_name(const dv__xchg *x, int profile)
 
 /* ---- models ---- */
 
-typedef struct list {
-    dv__xchg *x;
-    dv_buf *b;
-    unsigned n;
-} list;
-
-static bool put_model(void *arg, const dv_model_info *m)
+static void put_model(dv_buf *b, const dv__xchg *x, const dv_model_info *m)
 {
-    list *l = arg;
-    dv_buf *b = l->b;
-    if (!dv__who_may_model(l->x, m->name))
-        return true;
-    dv_buf_adds(b, l->n++ > 0 ? ",{\"name\":" : "{\"name\":");
+    dv_buf_adds(b, "{\"name\":");
     dv_buf_json_str(b, m->name, strlen(m->name));
-    dv_buf_adds(b, ",\"aliases\":[");
-    for (size_t i = 0; i < m->aliases.n; i++) {
-        dv_buf_adds(b, i > 0 ? "," : "");
-        dv_buf_json_str(b, m->aliases.v[i], strlen(m->aliases.v[i]));
-    }
-    dv_buf_addc(b, ']');
-    put_str(b, "state", dv_instance_state_name(m->state));
-    put_str(b, "backend", backend_name(m->backend));
-    put_str(b, "profile", profile_name(l->x, m->profile));
+    dv_buf_adds(b, ",\"aliases\":");
+    dv__put_list(b, m->aliases.v, m->aliases.n);
+    dv__put_text(b, "state", dv_instance_state_name(m->state));
+    dv__put_text(b, "backend", backend_name(m->backend));
+    dv__put_text(b, "profile", profile_name(x, m->profile));
     put_bool(b, "default", m->is_default);
     put_bool(b, "pinned", m->pin);
     put_num(b, "size", m->file_bytes);
     put_num(b, "modified", m->modified_s);
     put_num(b, "memory_estimate", m->estimate_bytes);
-    put_str(b, "architecture", m->architecture != NULL && m->architecture[0] != 0 ? m->architecture : NULL);
-    put_str(b, "quantization", m->quantization != NULL && m->quantization[0] != 0 ? m->quantization : NULL);
+    dv__put_text(b, "architecture", m->architecture);
+    dv__put_text(b, "quantization", m->quantization);
     put_num(b, "parameters", m->parameters);
     put_num(b, "context_length", m->context_train);
     put_num(b, "embedding_length", m->embedding);
-    put_str(b, "problem", m->problem != NULL && m->problem[0] != 0 ? m->problem : NULL);
-    if (l->x->who.admin)
-        put_str(b, "file", m->path != NULL ? m->path : m->url);
+    dv__put_text(b, "problem", m->problem);
+    if (x->who.admin)
+        dv__put_text(b, "file", m->path != NULL ? m->path : m->url);
     dv_buf_addc(b, '}');
-    return true;
 }
 
-static int get_models(dv__xchg *x, dv_err *err)
-{
-    dv_buf b;
-    dv_buf_init(&b, 0);
-    list l = {.x = x, .b = &b};
-    dv_buf_adds(&b, "{\"models\":[");
-    dv_fleet_models(x->s->fleet, put_model, &l);
-    dv_buf_adds(&b, "]}");
-    return dv__xchg_json(x, 200, &b);
-}
-
-static int get_model(dv__xchg *x, dv_err *err)
-{
-    char name[DV__MODEL_NAME];
-    dv_buf b;
-    int rc = dv__xchg_param(x, 0, name, sizeof name, err);
-    if (rc != 0)
-        return rc;
-    dv_buf_init(&b, 0);
-    list l = {.x = x, .b = &b};
-    (void)dv_fleet_model(x->s->fleet, name, put_model, &l);
-    if (l.n > 0)
-        return dv__xchg_json(x, 200, &b);
-    dv_buf_fini(&b);
-    return dv_fail(err, DV_ENOENT, "the model '%s' does not exist", name);
-}
+static int get_models(dv__xchg *x, dv_err *err) { return dv__reply_models(x, "{\"models\":[", put_model); }
+static int get_model(dv__xchg *x, dv_err *err) { return dv__reply_model(x, put_model, err); }
 
 /* ---- instances ---- */
+
+typedef struct list {
+    dv__xchg *x;
+    dv_buf *b;
+    unsigned n;
+} list;
 
 static bool put_instance(void *arg, const dv_instance_info *i)
 {
@@ -113,9 +71,9 @@ static bool put_instance(void *arg, const dv_instance_info *i)
         return true;
     dv_buf_adds(b, l->n++ > 0 ? ",{\"model\":" : "{\"model\":");
     dv_buf_json_str(b, i->model, strlen(i->model));
-    put_str(b, "profile", profile_name(l->x, i->profile));
-    put_str(b, "backend", backend_name(i->backend));
-    put_str(b, "state", dv_instance_state_name(i->state));
+    dv__put_text(b, "profile", profile_name(l->x, i->profile));
+    dv__put_text(b, "backend", backend_name(i->backend));
+    dv__put_text(b, "state", dv_instance_state_name(i->state));
     put_num(b, "pid", (uint64_t)i->pid);
     put_num(b, "running", i->busy);
     put_num(b, "waiting", i->waiting);
@@ -130,7 +88,7 @@ static bool put_instance(void *arg, const dv_instance_info *i)
     put_num(b, "starts", i->starts);
     put_num(b, "crashes", i->crashes);
     put_num(b, "health_us", i->health_us);
-    put_str(b, "last_error", i->last_error != NULL && i->last_error[0] != 0 ? i->last_error : NULL);
+    dv__put_text(b, "last_error", i->last_error);
     dv_buf_addc(b, '}');
     return true;
 }
@@ -155,7 +113,7 @@ static void put_profile(dv_buf *b, const dv_conf_profile *p)
     const dv_conf_run *r = &p->run;
     dv_buf_adds(b, "{\"name\":");
     dv_buf_json_str(b, p->name, strlen(p->name));
-    put_str(b, "for", p->what);
+    dv__put_text(b, "for", p->what);
     put_num(b, "context", (uint64_t)r->context);
     put_num(b, "batch", (uint64_t)r->batch);
     put_num(b, "threads", (uint64_t)r->threads);
@@ -247,42 +205,44 @@ static int find_profile(const dv__xchg *x, int *profile, dv_err *err)
     return name == NULL || *profile >= 0 ? 0 : dv_fail(err, DV_EINVAL, "profile: there is no profile '%s'", name);
 }
 
+/* What the orders have in common: the model and the profile that the body names, and somebody to tell. */
+static int begin_order(dv__xchg *x, const char **name, int *profile, order **o, dv_err *err)
+{
+    int rc = find_model(x, name, err);
+    if (rc == 0)
+        rc = find_profile(x, profile, err);
+    if (rc == 0 && (*o = order_new(x, err)) == NULL)
+        rc = DV_ENOMEM;
+    return rc;
+}
+
 static int post_load(dv__xchg *x, dv_err *err)
 {
     const char *name;
     int profile;
-    int rc = find_model(x, &name, err);
-    if (rc == 0)
-        rc = find_profile(x, &profile, err);
-    order *o = rc == 0 ? order_new(x, err) : NULL;
-    if (o == NULL)
-        return rc != 0 ? rc : DV_ENOMEM;
+    order *o;
+    int rc = begin_order(x, &name, &profile, &o, err);
     bool pin = json_is_true(json_object_get(x->body, "pin"));
-    return order_begun(o, dv_fleet_load(x->s->fleet, name, profile, pin, on_done, o, err));
+    return rc != 0 ? rc : order_begun(o, dv_fleet_load(x->s->fleet, name, profile, pin, on_done, o, err));
 }
 
 static int post_unload(dv__xchg *x, dv_err *err)
 {
     const char *name;
-    int rc = find_model(x, &name, err);
-    order *o = rc == 0 ? order_new(x, err) : NULL;
-    if (o == NULL)
-        return rc != 0 ? rc : DV_ENOMEM;
+    int profile;
+    order *o;
+    int rc = begin_order(x, &name, &profile, &o, err);
     bool force = json_is_true(json_object_get(x->body, "force"));
-    return order_begun(o, dv_fleet_unload(x->s->fleet, name, force, on_done, o, err));
+    return rc != 0 ? rc : order_begun(o, dv_fleet_unload(x->s->fleet, name, force, on_done, o, err));
 }
 
 static int post_switch(dv__xchg *x, dv_err *err)
 {
     const char *name;
     int profile;
-    int rc = find_model(x, &name, err);
-    if (rc == 0)
-        rc = find_profile(x, &profile, err);
-    order *o = rc == 0 ? order_new(x, err) : NULL;
-    if (o == NULL)
-        return rc != 0 ? rc : DV_ENOMEM;
-    return order_begun(o, dv_fleet_switch(x->s->fleet, name, profile, on_done, o, err));
+    order *o;
+    int rc = begin_order(x, &name, &profile, &o, err);
+    return rc != 0 ? rc : order_begun(o, dv_fleet_switch(x->s->fleet, name, profile, on_done, o, err));
 }
 
 static int post_rescan(dv__xchg *x, dv_err *err)

@@ -2,7 +2,7 @@
 /* API keys for admins. A key itself is in one reply only: that to its making. */
 #include "base/attr.h"
 #include "base/err.h"
-#include "serve/exchange.h"
+#include "serve/listing.h"
 #include "serve/rows.h"
 
 #include <inttypes.h>
@@ -12,12 +12,8 @@
 
 static void put_patterns(dv_buf *b, const char *name, const dv_patterns *p)
 {
-    dv_buf_printf(b, ",\"%s\":[", name);
-    for (size_t i = 0; i < p->n; i++) {
-        dv_buf_adds(b, i > 0 ? "," : "");
-        dv_buf_json_str(b, p->v[i], strlen(p->v[i]));
-    }
-    dv_buf_addc(b, ']');
+    dv_buf_printf(b, ",\"%s\":", name);
+    dv__put_list(b, p->v, p->n);
 }
 
 static void put_scope(dv_buf *b, const dv_scope *s)

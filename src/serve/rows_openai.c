@@ -1,31 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* The routes of OpenAI's API. Lists of models are answered here; everything that runs a model goes to its instance. */
 #include "base/attr.h"
-#include "base/err.h"
-#include "serve/exchange.h"
+#include "serve/listing.h"
 #include "serve/rows.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-typedef struct list {
-    dv__xchg *x;
-    dv_buf *b;
-    bool any;
-} list;
-
 /* As OpenAI has it, with llama-server's meta. */
-static void put_model(dv_buf *b, const dv_model_info *m)
+static void put_model(dv_buf *b, const dv__xchg *x, const dv_model_info *m)
 {
     dv_buf_adds(b, "{\"id\":");
     dv_buf_json_str(b, m->name, strlen(m->name));
-    dv_buf_printf(b, ",\"object\":\"model\",\"created\":%" PRIu64 ",\"owned_by\":\"drover\",\"aliases\":[",
-                  m->modified_s);
-    for (size_t i = 0; i < m->aliases.n; i++) {
-        dv_buf_adds(b, i > 0 ? "," : "");
-        dv_buf_json_str(b, m->aliases.v[i], strlen(m->aliases.v[i]));
-    }
-    dv_buf_printf(b, "],\"status\":{\"value\":\"%s\"}",
+    dv_buf_printf(b,
+                  ",\"object\":\"model\",\"created\":%" PRIu64 ",\"owned_by\":\"drover\",\"aliases\":", m->modified_s);
+    dv__put_list(b, m->aliases.v, m->aliases.n);
+    dv_buf_printf(b, ",\"status\":{\"value\":\"%s\"}",
                   m->state == DV_INSTANCE_READY ? "loaded" : dv_instance_state_name(m->state));
     if (m->context_train > 0)
         dv_buf_printf(b,
@@ -35,43 +25,11 @@ static void put_model(dv_buf *b, const dv_model_info *m)
     dv_buf_addc(b, '}');
 }
 
-static bool list_model(void *arg, const dv_model_info *m)
-{
-    list *l = arg;
-    if (!dv__who_may_model(l->x, m->name))
-        return true;
-    dv_buf_adds(l->b, l->any ? "," : "");
-    put_model(l->b, m);
-    l->any = true;
-    return true;
-}
-
 static int get_models(dv__xchg *x, dv_err *err)
 {
-    dv_buf b;
-    dv_buf_init(&b, 0);
-    list l = {.x = x, .b = &b};
-    dv_buf_adds(&b, "{\"object\":\"list\",\"data\":[");
-    dv_fleet_models(x->s->fleet, list_model, &l);
-    dv_buf_adds(&b, "]}");
-    return dv__xchg_json(x, 200, &b);
+    return dv__reply_models(x, "{\"object\":\"list\",\"data\":[", put_model);
 }
-
-static int get_model(dv__xchg *x, dv_err *err)
-{
-    char name[DV__MODEL_NAME];
-    dv_buf b;
-    int rc = dv__xchg_param(x, 0, name, sizeof name, err);
-    if (rc != 0)
-        return rc;
-    dv_buf_init(&b, 0);
-    list l = {.x = x, .b = &b};
-    (void)dv_fleet_model(x->s->fleet, name, list_model, &l);
-    if (l.any)
-        return dv__xchg_json(x, 200, &b);
-    dv_buf_fini(&b);
-    return dv_fail(err, DV_ENOENT, "the model '%s' does not exist", name);
-}
+static int get_model(dv__xchg *x, dv_err *err) { return dv__reply_model(x, put_model, err); }
 
 #define OPENAI .api = DV_CONF_API_OPENAI, .style = DV_STYLE_OPENAI
 #define RUNS .flags = DV__ROW_JOB | DV__ROW_BARE, .handle = dv__proxy
