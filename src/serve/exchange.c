@@ -14,15 +14,16 @@ dv_problem dv__xchg_problem_of(const dv__xchg *x, const dv_err *err)
         .text = err->msg[0] != 0 ? err->msg : dv_error_text(err->code),
         .param = x->check.param,
     };
-    switch (err->code) {
-    case DV_ECANCELED: p.status = 503; break; /* the client is there, so it was us */
-    case DV_ELIMIT:
-        p.status = x->relay != NULL ? 503 : 400;
-        break; /* a model that does not fit is no fault of the request */
-    case DV_EIO: p.status = x->relay != NULL ? 502 : 500; break;
-    case DV_ENOENT: p.code = x->row != NULL && (x->row->flags & DV__ROW_JOB) != 0 ? "model_not_found" : NULL; break;
-    default: break;
-    }
+    if (err->code == DV_ECANCELED)
+        p.status = 503; /* the client is there, so it was us */
+    else if (x->of_model && err->code == DV_EIO)
+        p.status = 502;
+    else if (x->of_model && err->code == DV_ELIMIT)
+        p.status = 503; /* it does not fit beside what is busy: no fault of the request */
+    else if (x->of_model && err->code == DV_EFORMAT)
+        p.status = 500; /* its file */
+    else if (err->code == DV_ENOENT && x->row != NULL && (x->row->flags & DV__ROW_JOB) != 0)
+        p.code = "model_not_found";
     if (p.status == 503 || p.status == 429)
         p.retry_after = x->retry_s > 0 ? x->retry_s : DV_PROBLEM_RETRY_S;
     return p;

@@ -130,6 +130,7 @@ struct dv__xchg {
     uint64_t tokens_in, tokens_out;
     bool limited;       /**< refused by a limit */
     bool failed;        /**< the answer broke off */
+    bool of_model;      /**< failures are those of a model and its server, not of the request */
     unsigned retry_s;   /**< what a refusal by a limit tells; 0: as usual */
     char *prompt;       /**< for the audit log, if it keeps them; owned */
     const char *detail; /**< static, or the exchange's own */

@@ -408,6 +408,7 @@ static int start(dv__xchg *x, int how, dv_err *err)
     if (p == NULL)
         return dv_fail(err, DV_ENOMEM, "%s", dv_error_text(DV_ENOMEM));
     x->relay = p;
+    x->of_model = true;
     dv_buf_init(&p->held, 0);
     snprintf(p->model, sizeof p->model, "%s", x->model);
     snprintf(p->path, sizeof p->path, "%s", dv_http_target(x->req));

@@ -171,6 +171,7 @@ static order *order_new(dv__xchg *x, dv_err *err)
         return NULL;
     }
     o->x = x;
+    x->of_model = true;
     o->req = dv_http_ref(x->req);
     return o;
 }
