@@ -345,15 +345,27 @@ static void run_batch(dv_sched *s)
     }
 }
 
+/* Nothing could be computed although the first in order may be: the system has no memory for its pages. Nobody is left to wait for, so it ends. */
+static bool fail_first(dv_sched *s, dv__seq **order, uint32_t n_order)
+{
+    dv_err err = {0};
+    if (n_order == 0 || order[0]->still)
+        return false;
+    dv_fail(&err, DV_ENOMEM, "KV cache: %s", dv_error_text(DV_ENOMEM));
+    dv__seq_fail(s, order[0]->job, err.code, &err);
+    return true;
+}
+
 bool dv__step(dv_sched *s)
 {
     dv__seq *order[DV__SEQ_MAX];
     dv__take_inbox(s);
     dv__drop_canceled(s);
     dv__admit(s);
-    build_batch(s, order, in_order(s, order));
+    uint32_t n_order = in_order(s, order);
+    build_batch(s, order, n_order);
     if (s->n_batch_seq == 0)
-        return false;
+        return fail_first(s, order, n_order);
     run_batch(s);
     return true;
 }
