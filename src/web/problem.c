@@ -67,19 +67,26 @@ int dv_problem_event(dv_buf *b, dv_style style, const dv_problem *p, const char 
     return dv_buf_adds(b, "\n\n");
 }
 
+/* Without memory for a body the status alone must do, and without any for that the end of the connection: a client that gets nothing waits. */
+static void reply_bare(dv_http_req *req, int status)
+{
+    int rc = dv_http_reply(req, status, NULL, NULL, 0);
+    if (rc == DV_ENOMEM || rc == DV_EBUSY)
+        dv_http_abort(req);
+}
+
 void dv_problem_reply(dv_http_req *req, dv_style style, const dv_problem *p)
 {
-    static const char none[] =
-        "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":500}}";
     dv_buf b;
     dv_buf_init(&b, 0);
     char seconds[16];
     snprintf(seconds, sizeof seconds, "%u", p->retry_after);
     if (p->retry_after != 0)
         (void)dv_http_add_header(req, "Retry-After", seconds);
-    if (dv_problem_body(&b, style, p, dv_http_id(req)) == 0)
-        (void)dv_http_reply(req, p->status, "application/json; charset=utf-8", b.data, b.len);
-    else
-        (void)dv_http_reply(req, 500, "application/json; charset=utf-8", none, sizeof none - 1);
+    int rc = dv_problem_body(&b, style, p, dv_http_id(req));
+    if (rc == 0)
+        rc = dv_http_reply(req, p->status, "application/json; charset=utf-8", b.data, b.len);
+    if (rc == DV_ENOMEM || rc == DV_EBUSY)
+        reply_bare(req, p->status);
     dv_buf_fini(&b);
 }
