@@ -55,6 +55,9 @@ static void add_rate(const dv__xchg *x)
 void dv__xchg_headers(dv__xchg *x)
 {
     dv_http_req *req = x->req;
+    if (x->headed)
+        return;
+    x->headed = true;
     (void)dv_http_add_header(req, "X-Content-Type-Options", "nosniff");
     (void)dv_http_add_header(req, "Cache-Control", "no-store");
     (void)dv_http_add_header(req, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");

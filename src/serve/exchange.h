@@ -106,6 +106,7 @@ struct dv__xchg {
     bool working; /**< a worker has it */
     bool ended;   /**< on_end was called */
     bool held;    /**< a reference to req until then */
+    bool headed;  /**< dv__xchg_headers was called */
     dv_http_task task;
     dv_claim claim;
     dv_rate_answer rate; /**< valid if rate_said */

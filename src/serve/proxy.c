@@ -75,7 +75,8 @@ static void fail(dv__xchg *x, const dv_err *err, dv_use_result result)
 {
     dv__relay *p = x->relay;
     bool began = p->began, stream = p->stream;
-    dv_problem pr = dv__xchg_problem_of(x, err);
+    dv_err own = *err; /* err may be the use's, which goes now */
+    dv_problem pr = dv__xchg_problem_of(x, &own);
     x->failed = true;
     let_go(x, result);
     if (!began) {
@@ -89,9 +90,11 @@ static void fail(dv__xchg *x, const dv_err *err, dv_use_result result)
     }
     dv_buf b;
     dv_buf_init(&b, 0);
-    if (dv_problem_event(&b, x->style, &pr, dv_http_id(x->req)) == 0)
-        (void)dv_http_stream_write(x->req, b.data, b.len); /* a full queue: then the end alone must do */
-    (void)dv_http_stream_end(x->req);
+    if (dv_problem_event(&b, x->style, &pr, dv_http_id(x->req)) == 0 &&
+        dv_http_stream_write(x->req, b.data, b.len) == 0)
+        (void)dv_http_stream_end(x->req);
+    else
+        dv_http_abort(x->req); /* a full queue, or no memory */
     dv_buf_fini(&b);
 }
 
@@ -172,9 +175,15 @@ static void finish(dv__xchg *x)
         return;
     }
     pass_fields(x);
-    if (dv_http_reply(x->req, status, dv_fetch_header(p->fetch, "Content-Type"), dv_buf_str(&p->held), p->held.len) ==
-        DV_ENOMEM)
-        dv_http_abort(x->req);
+    int rc =
+        dv_http_reply(x->req, status, dv_fetch_header(p->fetch, "Content-Type"), dv_buf_str(&p->held), p->held.len);
+    if (rc == DV_EBUSY || rc == DV_ENOMEM) {
+        dv_err err = {0};
+        dv_fail(&err, rc, "the server holds too many replies that are not read; try again later");
+        p->fetch = NULL;
+        fail(x, &err, DV_USE_OK);
+        return;
+    }
     let_go(x, DV_USE_OK);
 }
 
