@@ -70,8 +70,8 @@ typedef struct dv_use_ask {
     bool no_load;  /**< do not start an instance: DV_ENOENT if none is ready (slots, metrics) */
     uint64_t cost; /**< estimated tokens, for fair shares; 0: 1 */
     void *arg;
-    /** The instance is ready and has a place for this use (code 0), or will not be: DV_ENOENT, DV_EBUSY, DV_ECANCELED (shutting down), DV_EIO (it does
-     * not start; err says why), DV_ELIMIT (it does not fit into memory; numbers in err). Exactly once, unless released before. */
+    /** The instance is ready and has a place for this use (code 0), or will not be: DV_ENOENT, DV_EBUSY (no place in time; it failed too often and
+     * is left alone), DV_ECANCELED (shutting down), DV_EIO (it does not start; err says why), DV_ELIMIT (it does not fit into memory; numbers in err). Exactly once, unless released before. */
     void (*ready)(void *arg, int code, const dv_err *err);
 } dv_use_ask;
 

@@ -128,11 +128,11 @@ static void break_off(dv__instance *in, unsigned recent, uint64_t now)
     in->state = DV_INSTANCE_BROKEN;
     in->restart = false;
     in->deadline_ns = now + (uint64_t)c->supervision.cooldown_ms * DV__MS;
-    dv_fail(&err, DV_EIO, "%s failed %u times in a row and is left alone for %lld s: %s", in->m->name, recent,
+    dv_fail(&err, DV_EBUSY, "%s failed %u times in a row and is left alone for %lld s: %s", in->m->name, recent,
             (long long)(c->supervision.cooldown_ms + 999) / 1000, in->last_error.msg);
     in->last_error = err;
     dv__fleet_log(in->f, DV_HTTP_LOG_ERROR, "%s", err.msg);
-    dv__use_fail_waiting(in, DV_EIO, &err, 0);
+    dv__use_fail_waiting(in, DV_EBUSY, &err, 0);
 }
 
 void dv__instance_failed(dv__instance *in, const char *why, uint64_t now)
@@ -304,7 +304,7 @@ void dv__instance_step(dv__instance *in, uint64_t now, uint64_t *next)
         if (now < in->deadline_ns) {
             dv__until(next, in->deadline_ns);
             if (in->state == DV_INSTANCE_BROKEN)
-                dv__use_fail_waiting(in, DV_EIO, &in->last_error, 0);
+                dv__use_fail_waiting(in, DV_EBUSY, &in->last_error, 0);
             break;
         }
         in->state = DV_INSTANCE_STOPPED;

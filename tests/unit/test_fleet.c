@@ -310,14 +310,14 @@ static void crash_loop(void **state)
     fu_open(&t, "  crash_limit: 3\n  cooldown: 1s\n");
     assert_int_equal(fu_get(&t, &a, "m"), DV_EIO);
     dv_use_release(&a.use, DV_USE_OK);
-    assert_int_equal(fu_get(&t, &a, "m"), DV_EIO);
+    assert_int_equal(fu_get(&t, &a, "m"), DV_EBUSY);
     assert_non_null(strstr(a.err.msg, "left alone"));
     dv_use_release(&a.use, DV_USE_OK);
     assert_int_equal(fu_state(&t, "m"), DV_INSTANCE_BROKEN);
     dv_fleet_stats s;
     dv_fleet_stats_get(t.fleet, &s);
     assert_int_equal(s.broken, 1);
-    assert_int_equal(fu_get(&t, &a, "m"), DV_EIO); /* at once, nothing is started */
+    assert_int_equal(fu_get(&t, &a, "m"), DV_EBUSY); /* at once, nothing is started */
     assert_non_null(strstr(a.err.msg, "left alone"));
     dv_use_release(&a.use, DV_USE_OK);
     assert_int_equal(fu_instance(&t, "m").info.starts, 3);
@@ -330,7 +330,7 @@ static void never_ready(void **state)
     fu_use a;
     fu_model(&t, "m.gguf", "run=never", 0);
     fu_open(&t, "  start_time: 1s\n  crash_limit: 1\n");
-    assert_int_equal(fu_get(&t, &a, "m"), DV_EIO);
+    assert_int_equal(fu_get(&t, &a, "m"), DV_EBUSY);
     assert_non_null(strstr(a.err.msg, "not ready after 1 s"));
     dv_use_release(&a.use, DV_USE_OK);
     assert_int_equal(fu_instance(&t, "m").info.pid, 0);
