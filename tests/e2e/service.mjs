@@ -63,7 +63,8 @@ export class Service {
         const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
         const type = text === undefined ? {} : { 'content-type': 'application/json' };
         const auth = key === undefined ? {} : { authorization: `Bearer ${key}` };
-        const r = await fetch((url ?? this.url) + path, { method, body: text, headers: { ...type, ...auth, ...headers } });
+        const signal = AbortSignal.timeout(60000); // nothing waits for ever
+        const r = await fetch((url ?? this.url) + path, { method, body: text, headers: { ...type, ...auth, ...headers }, signal });
         const reply = { status: r.status, headers: r.headers, text: await r.text() };
         try {
             reply.json = JSON.parse(reply.text);
