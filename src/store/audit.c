@@ -305,6 +305,25 @@ static int check_anchor(dv_store *s, dv_err *err)
     return dv_db_commit(&c, err);
 }
 
+/* The file has a head before there is a row: a process that is killed between its first row and the head of it leaves no log without one. */
+static int begin_anchor(dv_store *s, dv_err *err)
+{
+    dv__chain chain;
+    bool there;
+    dv_conn *c;
+    (void)read_anchor(s, &chain, &there);
+    if (there)
+        return 0;
+    int rc = dv_db_read(s->db, &c, err);
+    if (rc != 0)
+        return rc;
+    dv__chain_load(c, &s->secret, &chain, NULL);
+    rc = dv_db_commit(&c, err);
+    if (rc == 0 && chain.seq == 0)
+        write_anchor(s, &chain);
+    return rc;
+}
+
 static void init_locks(dv__audit *a)
 {
     pthread_condattr_t mono;
@@ -330,9 +349,10 @@ int dv__audit_open(dv_store *s, dv_err *err)
     a->anchor = dv__file_open(&s->folder, "audit.head", O_RDWR | O_CREAT, err);
     if (a->anchor < 0)
         return a->anchor;
-    if (!s->server)
-        return 0;
-    int rc = check_anchor(s, err);
+    int rc = begin_anchor(s, err);
+    if (rc != 0 || !s->server)
+        return rc;
+    rc = check_anchor(s, err);
     if (rc == DV_ENOSPC) { /* a full disk does not keep a server from starting */
         dv__store_log(s, DV_STORE_LOG_ERROR, "%s", err->msg);
         *err = (dv_err){0};
