@@ -279,6 +279,8 @@ const dv_conf_model *dv_conf_find_model(const dv_conf *conf, const char *name);
 
 /** The profile with this name; NULL: none. */
 const dv_conf_profile *dv_conf_find_profile(const dv_conf *conf, const char *name);
+/** One of drover's own profiles, as it is without a configuration; NULL: none has this name. src is NULL. Static. */
+const dv_conf_profile *dv_conf_own_profile(const char *name);
 
 /** Sampling of requests that say nothing; seed and bias are 0. run: of a model or of a profile. */
 dv_sampling dv_conf_sampling(const dv_conf_run *run);

@@ -6,39 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The engine's usual chain of samplers. */
-#define SAMPLING(t, k) \
-    .temperature = t, .top_k = k, .top_p = 0.95, .min_p = 0.05, .typical_p = 1, .repeat_penalty = 1, .repeat_last_n = 64
-
-static const dv_conf_profile own[DV__PROFILE_N] = {
-    [DV__PROFILE_FAST] =
-        {.name = "fast",
-         .what = "Short questions of one or two people, answered as soon as possible",
-         .run = {.context = 2048, .batch = 256, .parallel = 2, .speculation = true, SAMPLING(0.8, 20)}},
-    [DV__PROFILE_BALANCED] =
-        {.name = "balanced",
-         .what = "A few people or agents at once, with conversations of some pages",
-         .run = {.context = 4096, .batch = 512, .parallel = 4, .speculation = true, SAMPLING(0.8, 40)}},
-    [DV__PROFILE_QUALITY] =
-        {.name = "quality",
-         .what = "Long documents and careful answers: a large context, a cooler choice of words",
-         .run = {.context = 8192, .batch = 1024, .parallel = 2, .speculation = true, SAMPLING(0.6, 40)}},
-    [DV__PROFILE_MEMORY] = {.name = "memory",
-                            .what = "Machines with little memory: one request at a time, a small cache in 8 bits",
-                            .run = {.context = 1024,
-                                    .batch = 128,
-                                    .parallel = 1,
-                                    .kv_type = DV_KV_FORMAT_Q8_0,
-                                    .speculation = true,
-                                    SAMPLING(0.8, 40)}},
-    [DV__PROFILE_BATCH] =
-        {.name = "batch",
-         .what = "Many short jobs whose sum counts: the most tokens per second, the same answer each time",
-         .run = {.context = 4096, .batch = 2048, .parallel = 8, .speculation = false, SAMPLING(0, 40)}},
-};
-
-const dv_conf_profile *dv__profile_own(int i) { return &own[i]; }
-
 const dv_conf_profile *dv_conf_find_profile(const dv_conf *conf, const char *name)
 {
     for (size_t i = 0; i < conf->n_profiles; i++)
@@ -110,7 +77,7 @@ static int add_own(dv__load *l, int i)
     dv_conf_source *src = dv_arena_calloc(&l->conf->arena, n, sizeof *src);
     if (src == NULL)
         return DV_ENOMEM;
-    *p = own[i];
+    *p = *dv__profile_own(i);
     p->src = src;
     p->own = true;
     for (size_t k = 0; k < n; k++)
@@ -132,7 +99,9 @@ static int add_listed(dv__load *l, dv_conf_profile *p, size_t k)
     dv_conf_profile *have = (dv_conf_profile *)(uintptr_t)dv_conf_find_profile(c, p->name);
     if (have != NULL && have->listed)
         return dv__conf_fail_option(l, name, dv_conf_source_of(name.o, p), "is '%s' for the second time", p->name);
-    const char *from = p->base != NULL ? p->base : have != NULL ? have->name : own[DV__PROFILE_BALANCED].name;
+    const char *from = p->base != NULL ? p->base
+                       : have != NULL  ? have->name
+                                       : dv__profile_own(DV__PROFILE_BALANCED)->name;
     int rc = dv__conf_named_profile(l, (dv__slot){base_row, k}, from, dv_conf_source_of(base_row, p), &base);
     for (size_t i = 0; i < n && rc == 0; i++)
         if (o[i].inherit && !dv__conf_given(&o[i], p))
