@@ -4,7 +4,7 @@ import pathlib
 import re
 import sys
 
-ORDER = ["base", "conf", "sandbox", "gguf", "kern", "tok", "grammar", "chat", "model", "engine", "sched", "store", "http", "web", "client", "limit", "fleet", "api", "serve", "cli"]
+ORDER = ["base", "conf", "provider", "sandbox", "gguf", "kern", "tok", "grammar", "chat", "model", "engine", "sched", "store", "http", "web", "client", "limit", "fleet", "api", "serve", "cli"]
 root = pathlib.Path(sys.argv[1])
 bad = []
 for path in sorted(list((root / "src").rglob("*.[ch]"))):
