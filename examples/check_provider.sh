@@ -6,7 +6,7 @@ set -u
 dir=$(mktemp -d)
 engine=
 trap '[ -z "$engine" ] || kill "$engine"; rm -rf "$dir"' EXIT
-PATH=$(dirname "$3"):$PATH
+PATH=$(cd "$(dirname "$3")" && pwd):$PATH
 export PATH
 
 check() { # WHAT TARGET
