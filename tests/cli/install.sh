@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # usage: install.sh BUILD PREFIX CC...: what `meson install` puts in place works from there: the program finds its model, and a program that
-# knows nothing but pkg-config builds against libdrover, shared and static.
+# knows nothing but pkg-config builds against libdrover and libdrover-provider, shared and static.
 set -eu
 build=$(cd "$1" && pwd) prefix=$2
 shift 2
@@ -26,14 +26,23 @@ check 'the installed program without -m' "$("$dest$prefix/bin/drover" run -p 'Wh
 
 pc=$(find "$dest" -name drover.pc)
 [ -n "$pc" ]
-config() { PKG_CONFIG_LIBDIR="$(dirname "$pc"):$(pkg-config --variable pc_path pkg-config)" PKG_CONFIG_SYSROOT_DIR=$dest pkg-config "$@" drover; }
+config() { PKG_CONFIG_LIBDIR="$(dirname "$pc"):$(pkg-config --variable pc_path pkg-config)" PKG_CONFIG_SYSROOT_DIR=$dest pkg-config "$@"; }
 lib=$(dirname "$(find "$dest" -name libdrover.a)")
 model=$dest$prefix/share/drover/models/pocket-dictionary.gguf
 # shellcheck disable=SC2046
-"$@" "$top/examples/answer.c" $(config --cflags --libs) -o "$dest/shared"
+"$@" "$top/examples/answer.c" $(config --cflags --libs drover) -o "$dest/shared"
 check 'a program with the shared library' "$(LD_LIBRARY_PATH=$lib "$dest/shared" "$model" 'What is a llama?')"
-rm "$lib"/libdrover.so*
+# The provider finds the program by itself: next to the library, in bin/.
+ask() { echo 'What is a llama?' | "$@" 2>/dev/null; }
+# shellcheck disable=SC2046
+"$@" "$top/examples/provider.c" $(config --cflags --libs drover-provider) -o "$dest/asks"
+check 'a program with the shared provider' "$(PATH=/nonexistent LD_LIBRARY_PATH=$lib ask "$dest/asks" "$model")"
+rm "$lib"/libdrover*.so*
 # The system's own libraries do not live below the sysroot; the linker finds them where they are.
 # shellcheck disable=SC2046
-"$@" "$top/examples/answer.c" $(config --cflags --libs --static) -o "$dest/static"
+"$@" "$top/examples/answer.c" $(config --cflags --libs --static drover) -o "$dest/static"
 check 'a program with the static library' "$("$dest/static" "$model" 'What is a llama?')"
+# Not --static: that would take libcurl's own libraries, whose development packages few have.
+# shellcheck disable=SC2046
+"$@" "$top/examples/provider.c" $(config --cflags --libs drover-provider libcurl jansson) -lm -o "$dest/asks-static"
+check 'a program with the static provider' "$(PATH=$dest$prefix/bin:$PATH ask "$dest/asks-static" "$model")"

@@ -3,9 +3,10 @@
 
 symbols   Visibility is readable in the name: a global of a library is dv_x (for other folders) or dv__x (for its own folder), and no
           folder uses another's dv__x.
+exports   What a shared library exports is what the installed headers declare as DV_API, and nothing else.
 baseline  Objects outside src/kern/x86 run on every x86-64 machine: no instruction of SSE3 or later is in them.
 
-usage: objects.py symbols|baseline BUILD_ROOT"""
+usage: objects.py symbols|exports|baseline BUILD_ROOT"""
 import pathlib
 import re
 import subprocess
@@ -52,6 +53,18 @@ def symbols(root):
     return bad, f"{n} globals"
 
 
+def exports(root):
+    include = pathlib.Path(__file__).resolve().parents[2] / "include" / "drover"
+    declared = {name for path in include.glob("*.h") for name in re.findall(r"^DV_API\b[^;(]*?\b(dv_\w+)\(", path.read_text(), re.M)}
+    bad, found = [], set()
+    for lib in sorted(root.glob("libdrover*.so")):
+        defined = {f[-1] for f in (line.split() for line in output("nm", "-D", "--defined-only", str(lib))) if not RUNTIME.match(f[-1])}
+        bad += [f"{lib.name} exports {name}, which no installed header declares" for name in sorted(defined - declared)]
+        found |= defined
+    bad += [f"{name} is declared, and no library exports it" for name in sorted(declared - found)]
+    return bad, f"{len(found)} exports"
+
+
 def baseline(root):
     paths = [lib for libs in libraries(root).values() for lib in libs if lib.parent.name != "x86"] + sorted(root.glob("drover.p/*.o"))
     bad, n = [], 0
@@ -70,7 +83,7 @@ def baseline(root):
 
 
 def main():
-    check = {"symbols": symbols, "baseline": baseline}[sys.argv[1]]
+    check = {"symbols": symbols, "exports": exports, "baseline": baseline}[sys.argv[1]]
     bad, seen = check(pathlib.Path(sys.argv[2]))
     if seen.startswith("0 "):
         bad.append("nothing to look at")
