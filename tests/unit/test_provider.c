@@ -305,12 +305,15 @@ static void test_clean(void **state)
 static void test_dies_with_us(void **state)
 {
     const dv_provider_options o = options();
+    char dir[] = "/tmp/drover-provider-XXXXXX", command[64];
     int fds[2], pid = 0, status;
+    assert_non_null(mkdtemp(dir)); /* for what nobody removes then */
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     pid_t child = fork();
     if (child == 0) {
         dv_provider *p = NULL;
+        setenv("XDG_RUNTIME_DIR", dir, 1);
         if (dv_provider_open(&p, getenv("MODEL"), &o, NULL) == 0)
             pid = dv_provider_engine_pid(p);
         _exit(write(fds[1], &pid, sizeof pid) != sizeof pid);
@@ -324,6 +327,8 @@ static void test_dies_with_us(void **state)
     close(fds[0]);
     close(fds[1]);
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
 }
 
 static void *open_in_thread(void *arg)
