@@ -302,7 +302,6 @@ void dv__instance_step(dv__instance *in, uint64_t now, uint64_t *next)
     case DV_INSTANCE_WAITING:
     case DV_INSTANCE_BROKEN:
         if (now < in->deadline_ns) {
-            dv__until(next, in->deadline_ns);
             if (in->state == DV_INSTANCE_BROKEN)
                 dv__use_fail_waiting(in, DV_EBUSY, &in->last_error, 0);
             break;
@@ -312,5 +311,7 @@ void dv__instance_step(dv__instance *in, uint64_t now, uint64_t *next)
         break;
     default: step_stopped(in); break;
     }
+    if (in->state == DV_INSTANCE_WAITING || in->state == DV_INSTANCE_BROKEN) /* maybe only just */
+        dv__until(next, in->deadline_ns);
     dv__use_step(in, now, next);
 }
