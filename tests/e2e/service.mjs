@@ -109,17 +109,21 @@ export class Service {
     sockets() {
         return readdirSync(join(this.dir, 'run'), { recursive: true });
     }
-    async stop(signal = 'SIGTERM') {
+    stop(signal = 'SIGTERM') {
         this.child.kill(signal);
+        return this.ended();
+    }
+    /** Waits until it has ended: its exit code, or the signal that ended it. */
+    async ended() {
         const late = setTimeout(() => this.child.kill('SIGKILL'), 60000);
         const code = await this.closed;
         clearTimeout(late);
         running.delete(this);
         return code;
     }
-    /** Stops it and removes its folder. */
+    /** Stops it, if it still runs, and removes its folder. */
     async end() {
-        const code = await this.stop();
+        const code = this.child.exitCode ?? (await this.stop());
         rmSync(this.dir, { recursive: true, force: true });
         return code;
     }
