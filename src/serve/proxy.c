@@ -24,6 +24,7 @@ struct dv__relay {
     dv_buf held; /**< the beginning of a reply, as long as it may turn out to be all of it */
     dv__usage usage;
     char path[2048];
+    const char *sent; /**< what of path the server gets */
 };
 
 static void begin_use(dv__xchg *x);
@@ -138,11 +139,16 @@ static int begin_stream(dv__xchg *x)
     return rc;
 }
 
+/* Answers that are meant for us and not for the client: our key was refused, or we are sent elsewhere. */
+static bool is_for_us(int status) { return status == 401 || status == 403 || status == 407 || status / 100 == 3; }
+
 static size_t on_data(void *arg, dv_fetch *f, const char *s, size_t n)
 {
     dv__xchg *x = arg;
     dv__relay *p = x->relay;
     int rc = 0;
+    if (is_for_us(dv_fetch_status(f)))
+        return n;
     if (!p->began && !p->stream && p->held.len + n <= DV__REPLY_BUFFER) {
         rc = dv_buf_add(&p->held, s, n);
     } else {
@@ -165,10 +171,27 @@ static void on_writable(dv__xchg *x)
         dv_fetch_resume(x->relay->fetch);
 }
 
+static void refuse_answer(dv__xchg *x, int status)
+{
+    dv_err err = {0};
+    if (status / 100 == 3)
+        dv_fail(&err, DV_EIO, "the model's server is elsewhere: it answers with status %d, which is not followed",
+                status);
+    else
+        dv_fail(&err, DV_EIO, "the model's server does not let this server in: it answers with status %d", status);
+    dv__log_printf(x->s->log, DV_CONF_LOG_ERROR, "%s: %s", x->model, err.msg);
+    x->relay->fetch = NULL;
+    fail(x, &err, DV_USE_OK);
+}
+
 static void finish(dv__xchg *x)
 {
     dv__relay *p = x->relay;
     int status = dv_fetch_status(p->fetch);
+    if (is_for_us(status)) {
+        refuse_answer(x, status);
+        return;
+    }
     if (p->began) {
         let_go(x, DV_USE_OK);
         (void)dv_http_stream_end(x->req);
@@ -237,10 +260,11 @@ static int prepare_remote(dv__xchg *x, dv_err *err)
 {
     dv__relay *p = x->relay;
     const char *name = dv_use_remote_name(p->use);
+    p->sent = p->path;
     if (dv_use_backend(p->use) != DV_CONF_BACKEND_REMOTE)
         return 0;
     if (strncmp(p->path, "/v1/", 4) == 0)
-        memmove(p->path, p->path + 3, strlen(p->path + 3) + 1);
+        p->sent = p->path + 3;
     else
         return dv_fail(err, DV_EUNSUPPORTED, "the model '%s' runs on a remote server, which does not have this route",
                        x->model);
@@ -293,7 +317,7 @@ static int send_request(dv__xchg *x, dv_err *err)
     const dv_conf *c = x->cfg->conf;
     bool remote = dv_use_backend(p->use) == DV_CONF_BACKEND_REMOTE;
     const dv_fetch_request rq = {.verb = dv_http_method(x->req),
-                                 .path = p->path,
+                                 .path = p->sent,
                                  .fields = fields,
                                  .n_fields = request_fields(x, fields, context),
                                  .body = n > 0 ? body : NULL,
