@@ -130,6 +130,31 @@ int dv_session_append(dv_session *s, const uint32_t *ids, size_t n,
     return 0;
 }
 
+int dv_session_append_each(dv_session *const *s, const uint32_t *ids, uint32_t n, float *logits, dv_err *err)
+{
+    uint32_t rows[DV_SESSION_EACH_MAX];
+    if (n == 0 || n > DV_SESSION_EACH_MAX || n > s[0]->engine->forward->max_tok)
+        return dv_fail(err, DV_EINVAL, "%u sessions in a step", n);
+    dv_engine *e = s[0]->engine;
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = check_append(s[i], &ids[i], 1, err);
+        if (rc == 0)
+            rc = dv_kv_seq_reserve(&s[i]->seq, s[i]->n_tokens + 1, err);
+        if (rc != 0)
+            return rc;
+        e->batch[i] = (dv_batch_token){.id = ids[i], .pos = s[i]->n_tokens, .seq = &s[i]->seq};
+        rows[i] = i;
+    }
+    dv_forward_run(e->forward, e->batch, n);
+    dv_forward_logits(e->forward, rows, n, logits);
+    for (uint32_t i = 0; i < n; i++) {
+        s[i]->tokens[s[i]->n_tokens++] = ids[i];
+        dv_sampler_accept(&s[i]->sampler, ids[i]);
+        s[i]->has_logits = false;
+    }
+    return 0;
+}
+
 int dv_session_score(dv_session *s, const uint32_t *ids, size_t n,
                      int (*on_position)(void *arg, size_t i, const float *logits), void *arg, dv_err *err)
 {

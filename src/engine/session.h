@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The insides of engine and session, for this folder and the scheduler. */
+/* The insides of engine and session, for this folder, the scheduler and drover bench. */
 #ifndef DV_ENGINE_SESSION_H
 #define DV_ENGINE_SESSION_H
 
@@ -39,5 +39,16 @@ struct dv_session {
     dv_sampler sampler;
     dv_answer answer; /* of dv_session_generate */
 };
+
+enum { DV_SESSION_EACH_MAX = 256 };
+
+/**
+ * Append one token to each of several sessions of one engine, in one step of the model.
+ * @param s       [n] different sessions
+ * @param logits  [n][n_vocab], of each session's token; the sessions themselves have none afterwards
+ * Errors: DV_EINVAL if n is 0, above DV_SESSION_EACH_MAX or more than a step takes, or for an id outside the vocabulary; DV_ECONTEXT and
+ * DV_ENOMEM if a session has no room. No session has changed then.
+ */
+int dv_session_append_each(dv_session *const *s, const uint32_t *ids, uint32_t n, float *logits, dv_err *err);
 
 #endif

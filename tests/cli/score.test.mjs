@@ -103,3 +103,14 @@ test('bench prints one JSON object a line, or a table', () => {
     assert.match(table[2], /\| pp8 \|/);
     assert.equal(run(['bench', '-m', model, '-p', '8', '-n', '0', '--ctx', '4']).code, 1);
 });
+
+test('bench decodes several sequences at a time, and after other tokens', () => {
+    const args = ['bench', '-m', model, '-p', '8', '-n', '4', '-r', '2', '-d', '20', '--parallel', '3'];
+    const lines = ok([...args, '-o', 'json']).trimEnd().split('\n').map((l) => JSON.parse(l));
+    assert.deepEqual(lines.map((l) => [l.test, l.depth, l.sequences]), [['pp8', 20, 1], ['tg4x3', 20, 3]]);
+    assert.ok(lines.every((l) => l.tokens_per_second.min > 0));
+    assert.match(ok(args), /\| pp8 @ d20 \|[^]*\| tg4x3 @ d20 \|/);
+    assert.match(run([...args, '--ctx', '27']).err, /context of 27/);
+    assert.equal(run(['bench', '-m', model, '--parallel', '0']).code, 2);
+    assert.equal(run(['bench', '-m', model, '--parallel', '257']).code, 2);
+});

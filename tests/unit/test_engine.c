@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "drover/engine.h"
+#include "engine/session.h"
 #include "model_files.h"
 
 #include <math.h>
@@ -190,6 +191,45 @@ static void append_refuses_and_keeps(void **state)
     dv_engine_close(&e);
 }
 
+static void several_sessions_in_a_step(void **state)
+{
+    (void)state;
+    mf_path p = mf_model("tiny-llama", "Q4_K_M");
+    dv_engine *e = open_engine(p.at, (dv_engine_options){.threads = 2, .ctx = 32, .batch = 16});
+    size_t n_vocab = dv_engine_get_info(e)->n_vocab;
+    float *logits = malloc(17 * n_vocab * sizeof *logits);
+    dv_session *s[17], *alone = open_session(e);
+    uint32_t ids[32];
+    prompt(e, ids, 32);
+    for (size_t i = 0; i < 17; i++)
+        s[i] = open_session(e);
+    for (size_t i = 0; i < 3; i++)
+        append(s[i], ids + i, 5 + 10 * i);
+    for (size_t step = 0; step < 3; step++)
+        assert_int_equal(dv_session_append_each(s, ids + step, 3, logits, NULL), 0);
+    assert_null(dv_session_logits(s[0]));
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t n = dv_session_n_tokens(s[i]);
+        assert_int_equal(n, 8 + 10 * i);
+        assert_int_equal(dv_session_truncate(alone, 0, NULL), 0);
+        append(alone, dv_session_tokens(s[i]), n);
+        assert_memory_equal(dv_session_logits(alone), logits + i * n_vocab, n_vocab * sizeof *logits);
+    }
+    dv_err err = {0};
+    append(s[2], ids, 4); /* which fills it */
+    assert_int_equal(dv_session_append_each(s, ids, 3, logits, &err), DV_ECONTEXT);
+    assert_int_equal(dv_session_append_each(s, ids, 0, logits, NULL), DV_EINVAL);
+    assert_int_equal(dv_session_append_each(s, ids, 17, logits, NULL), DV_EINVAL); /* more than a step takes */
+    ids[1] = (uint32_t)n_vocab;
+    assert_int_equal(dv_session_append_each(s, ids, 2, logits, NULL), DV_EINVAL);
+    assert_int_equal(dv_session_n_tokens(s[0]), 8);
+    for (size_t i = 0; i < 17; i++)
+        dv_session_close(&s[i]);
+    dv_session_close(&alone);
+    free(logits);
+    dv_engine_close(&e);
+}
+
 static void decoding_allocates_only_cache_pages(void **state)
 {
     (void)state;
@@ -369,6 +409,7 @@ int main(void)
         cmocka_unit_test(other_sessions_change_nothing),
         cmocka_unit_test(truncate_and_sync_compute_only_what_differs),
         cmocka_unit_test(append_refuses_and_keeps),
+        cmocka_unit_test(several_sessions_in_a_step),
         cmocka_unit_test(decoding_allocates_only_cache_pages),
         cmocka_unit_test(default_context_is_a_context),
         cmocka_unit_test(cache_formats),
