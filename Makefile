@@ -13,7 +13,7 @@ help:
 	@echo '  make test       install what is missing, build, and run every test'
 	@echo '  make build      build $(BUILD)/drover'
 	@echo '  make compare    check answers and log-probabilities against llama.cpp (as root: sets it up in a folder)'
-	@echo '  make bench      measure speed against llama.cpp on the same files (as root)'
+	@echo '  make bench-compare    measure speed against llama.cpp and the machine: table, CSV, chart (as root; BENCH_ARGS)'
 	@echo '  make compare-server   measure drover engine against llama-server (as root)'
 	@echo '  make soak       32 clients, good and bad, against the server with AddressSanitizer (SOAK_SECONDS=600)'
 	@echo '  make fuzz       fuzz every parser for a while (FUZZ_SECONDS=600)'
@@ -43,13 +43,16 @@ compare:
 	@tools/build.sh build-test --set -Dtests=true
 	@DV_BUILD='$(CURDIR)/build-test' exec tests/peer/run.sh
 
-bench: build
+bench-compare: build
 	@tools/setup.sh bench
-	@exec bench/run.sh
+	@tools/build.sh '$(BUILD)' --target bench/roofline tools/synth-gguf
+	@exec bench/run.sh compare.py --build '$(BUILD)' $(BENCH_ARGS)
+
+bench: bench-compare
 
 compare-server: build
 	@tools/setup.sh bench
-	@exec bench/run.sh server.py $(SERVER_ARGS)
+	@exec bench/run.sh server.py --build '$(BUILD)' $(SERVER_ARGS)
 
 soak:
 	@tools/setup.sh test
@@ -65,4 +68,4 @@ install: build
 clean:
 	rm -rf '$(BUILD)' build-*
 
-.PHONY: help run chat build test compare bench compare-server soak fuzz install clean
+.PHONY: help run chat build test compare bench bench-compare compare-server soak fuzz install clean

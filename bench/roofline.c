@@ -2,7 +2,7 @@
 /* What this machine can do at most, as a measure for drover and for whatever it is compared with: bytes read per second from a buffer
  * that no cache holds, and multiply-adds per second with nothing else to do, by one thread and by several. The best of several passes
  * counts: what disturbs a pass is not the machine's limit, though on shared memory a neighbour is. Prints one JSON object after some seconds.
- * Usage: roofline [THREADS [MIB [PASSES]]] */
+ * Usage: roofline [THREADS [MIB [PASSES [LEVEL]]]]; LEVEL as --cpu-mask of drover */
 #include "roofline.h"
 
 #include "base/attr.h"
@@ -146,7 +146,6 @@ static void measure_multiplies(roof *r)
 
 static int measure(roof *r)
 {
-    r->cpu = dv_cpu_detect();
     dv_buf cpu;
     dv_buf_init(&cpu, 0);
     dv_buf_json_str(&cpu, dv_cpu_model_name(), strlen(dv_cpu_model_name()));
@@ -174,12 +173,14 @@ int main(int argc, char **argv)
     dv_err err = {0};
     unsigned threads = argc > 1 ? number(argv[1], THREADS_MAX) : DV_MIN(dv_limits_get()->cores, THREADS_MAX);
     unsigned mib = argc > 2 ? number(argv[2], MIB_MAX) : MIB_DEFAULT;
+    int level = argc > 4 ? dv_cpu_level_parse(argv[4]) : (int)dv_cpu_detect();
     r.n_passes = argc > 3 ? number(argv[3], PASSES_MAX) : PASSES_DEFAULT;
-    if (argc > 4 || threads == 0 || mib == 0 || r.n_passes == 0) {
-        fprintf(stderr, "usage: roofline [THREADS [MIB [PASSES]]]\n");
+    if (argc > 5 || threads == 0 || mib == 0 || r.n_passes == 0 || level < 0) {
+        fprintf(stderr, "usage: roofline [THREADS [MIB [PASSES [LEVEL]]]]\n");
         return 2;
     }
     r.bytes = (size_t)mib << 20;
+    r.cpu = (unsigned)level & dv_cpu_detect();
     int code = dv_pool_open(&r.pools[0], 1, &err);
     if (code == 0 && threads > 1)
         code = dv_pool_open(&r.pools[1], threads, &err);

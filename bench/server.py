@@ -21,7 +21,6 @@ import json
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import threading
 import time
 
 import compare  # first: it makes tests/peer known
+import report
 from peer import Peer, PeerError, free_port
 
 MODELS = ["llama-3.2-3b:Q4_K_M", "qwen3-0.6b:Q8_0"]
@@ -151,7 +151,7 @@ class Pair:
         pair = self.rows.setdefault(key, ([], []))
         pair[which].append(value)
         if all(pair):
-            print(f"{compare.table_line(median_row(key, pair))} so far, of {min(map(len, pair))}", file=sys.stderr, flush=True)
+            print(f"{report.table_line(report.median_row(key, *pair))} so far, of {min(map(len, pair))}", file=sys.stderr, flush=True)
 
     def engine(self, which, slots, context):
         common = ["--host", "127.0.0.1", "-t", str(self.args.threads), "--parallel", str(slots), "-c", str(context)]
@@ -222,25 +222,6 @@ class Pair:
         os.unlink(os.path.join(self.peer.work, os.path.basename(self.path)))
 
 
-def median_row(key, pair):
-    return (*key, *(statistics.median(values) for values in pair))
-
-
-def on_signal(number, _):
-    """What is running is stopped by its context managers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(128 + number)
-
-
-def tests_of(text):
-    tests = text.split(",")
-    for test in tests:
-        if test not in TESTS:
-            raise argparse.ArgumentTypeError(f"'{test}' is none of {', '.join(TESTS)}")
-    return tests
-
-
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--build", default=os.path.join(compare.TOP, "build"))
@@ -249,7 +230,7 @@ def main():
     ap.add_argument("--models", default=os.environ.get("DV_BENCH_MODELS", os.path.join(compare.TOP, "build-bench")),
                     help="folder with SHAPE-QUANT.gguf; what is missing is written there")
     ap.add_argument("--only", default=",".join(MODELS), help="comma-separated SHAPE:QUANT")
-    ap.add_argument("--tests", type=tests_of, default=TESTS, help=f"comma-separated parts of {','.join(TESTS)}")
+    ap.add_argument("--tests", type=compare.words_of(TESTS), default=TESTS, help=f"comma-separated parts of {','.join(TESTS)}")
     ap.add_argument("--clients", default="1,4,8,16", help="comma-separated numbers of clients")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--runs", type=int, default=5)
@@ -268,8 +249,8 @@ def main():
         vars(args).update(SELF_TEST, models=folder.name)
     args.counts = [int(n) for n in args.clients.split(",")]
     rows, version, code = {}, "", 1
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, compare.on_signal)
+    signal.signal(signal.SIGTERM, compare.on_signal)
     try:
         with Peer(args.peer) as peer:
             version = "llama.cpp " + peer.version()
@@ -282,11 +263,13 @@ def main():
     except SystemExit as e:
         print("server.py: stopped", file=sys.stderr)
         code = e.code
-    done = [median_row(key, pair) for key, pair in rows.items() if all(pair)]
+    done = [report.median_row(key, *pair) for key, pair in rows.items() if all(pair)]
     if done:
-        compare.print_table(done)
+        print(report.table(done))
     if args.csv and done:
-        compare.write_csv(args, done, version)
+        path = report.result_path(args.csv + ".csv")
+        report.write_csv(path, done, {"threads": args.threads, "runs": args.runs, "peer": version})
+        print(f"wrote {path}", file=sys.stderr)
     if folder:
         folder.cleanup()
     return code

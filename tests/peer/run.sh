@@ -20,6 +20,7 @@ echo "== chat templates"
 "$here/templates/run.sh" "$build" || code=1
 echo "== JSON schemas"
 "$here/schema/run.sh" "$build" || code=1
-echo "== server benchmark, self-test"
+echo "== benchmarks, self-test"
+python3 "$top/bench/compare.py" --self-test --build "$build" || code=1
 python3 "$top/bench/server.py" --self-test --build "$build" || code=1
 exit $code
