@@ -118,7 +118,11 @@ static void has_only_what_it_gets(void **state)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     close(fd);
     close(high);
-    assert_string_equal(dv_buf_str(&r.lines), "0 1 2 3 /|0077|0|SigBlk:0000000000000000SigIgn:0000000000000000|");
+    static const char want[] = "0 1 2 3 /|0077|0|SigBlk:0000000000000000SigIgn:";
+    assert_true(r.lines.len > sizeof want);
+    assert_memory_equal(r.lines.data, want, sizeof want - 1);
+    /* 32 and 33 are the C library's own: its posix_spawn, which make uses, ignores them in children, and nobody can undo that. */
+    assert_int_equal(strtoull(r.lines.data + sizeof want - 1, NULL, 16) & ~(3ull << 31), 0);
     dv_buf_fini(&r.lines);
 }
 
