@@ -202,6 +202,7 @@ typedef struct dv_conf {
     } upstream;
     struct {
         dv_conf_list allow;
+        bool public_only;
         int64_t connect_ms, silence_ms;
     } remote;
     struct {

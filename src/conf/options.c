@@ -180,6 +180,8 @@ static const dv_conf_option rows[] = {
 
     {.name = "remote.allow", TOP(remote.allow), LIST(',', dv__form_allow), .flag = "allow-remote", .value = "ORIGIN", .reload = true,
      .help = "Servers that models may be at, such as https://api.example; those of this machine are always allowed"},
+    {.name = "remote.public_only", TOP(remote.public_only), .type = DV_CONF_BOOL, .def = "false", .reload = true,
+     .help = "Dial none whose name stands for an address of this machine or of a private network, whatever its name server says"},
     {.name = "remote.connect_time", TOP(remote.connect_ms), TIME(10, MINUTES(10)), .def = "5s", .reload = true, .help = "How long connecting to one may take"},
     {.name = "remote.silence_time", TOP(remote.silence_ms), TIME(SECONDS(1), DAYS(1)), .def = "5m", .reload = true, .help = "And how long it may send nothing"},
 

@@ -86,7 +86,9 @@ static int prepare_remote(dv__instance *in, dv_err *err)
         return rc;
     if ((size_t)snprintf(in->base, sizeof in->base, "%s", cm->url) >= sizeof in->base)
         return dv_fail(err, DV_ELIMIT, "its url is too long");
-    in->target = (dv_fetch_target){.base = in->base, .bearer = in->bearer[0] != 0 ? in->bearer : NULL};
+    in->target = (dv_fetch_target){.base = in->base,
+                                   .bearer = in->bearer[0] != 0 ? in->bearer : NULL,
+                                   .public_only = in->f->o.conf->remote.public_only};
     in->places = (unsigned)DV_MAX(in->run.parallel, 1);
     return 0;
 }

@@ -203,3 +203,15 @@ test('servers that were not allowed, and keys in the clear, are refused at the s
     assert.match(refused('file:///etc/passwd'), /url/);
     assert.match(refused('http://api.example/v1', '--allow-remote', 'http://api.example', '--set', `models.0.key_file=${keyFile}`), /clear|https/);
 });
+
+test('with remote.public_only a name that stands for a private address is not dialled', async () => {
+    let asked = 0;
+    const server = createServer((_, res) => (asked++, res.end('{}')));
+    await new Promise((r) => server.listen(0, '127.0.0.1', r));
+    const s = await service(`http://localhost:${server.address().port}/v1`, { 'remote.public_only': true });
+    const r = await s.post('/v1/chat/completions', question);
+    assert.ok([502, 503].includes(r.status), r.text);
+    assert.equal(asked, 0);
+    assert.equal(await s.end(), 0);
+    server.close();
+});
