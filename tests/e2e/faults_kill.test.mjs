@@ -23,11 +23,12 @@ async function load(s, kept, round) {
         goes(async (i) => {
             const name = `u${round}-${i}`;
             if ((await s.admin('POST', '/api/users', { name, password: 'correct horse', role: 'user' })).status === 201) kept.users.add(name);
-            const [id] = kept.keys.keys();
-            if (id === undefined) return;
+            const [entry] = kept.keys.entries();
+            if (entry === undefined) return;
+            const [id, key] = entry;
+            kept.keys.delete(id); // once asked for it may be either, if the answer is lost
             const r = await s.admin('DELETE', `/api/keys/${id}`);
-            if (r.status === 204) kept.revoked.set(id, kept.keys.get(id));
-            kept.keys.delete(id); // asked for: it may be either, if the answer was lost
+            if (r.status === 204) kept.revoked.set(id, key);
         }),
         goes(async () => void (await s.post('/v1/chat/completions', { messages: user('hello'), max_tokens: 8 }))),
         goes(async (i) => {

@@ -26,23 +26,25 @@ const fill = (path) => path.replace(/\{[^}]*\}/g, 'x');
 // A session or a login decides in its own way who may.
 const own = (r) => ['/api/login', '/api/logout', '/api/session'].includes(r.path);
 
-/** Status of a request whose body is announced and never sent: what is refused is refused before that. 0: it waits for the body. */
-function status(method, target, fields = {}) {
+/** Status of a request whose body is announced and never sent: what is refused is refused before that. With `body` it is sent. */
+function status(method, target, fields = {}, body = undefined) {
     return new Promise((resolve, reject) => {
         const socket = net.connect(new URL(s.url).port, '127.0.0.1');
         let text = '';
-        const late = setTimeout(() => (socket.destroy(), resolve(0)), 150);
+        const late = setTimeout(() => (socket.destroy(), reject(new Error(`no answer to ${method} ${target}: ${text}`))), 30000);
         socket.on('data', (d) => {
             text += d;
             const m = /^HTTP\/1\.1 (\d+) /.exec(text);
             if (m) clearTimeout(late), socket.destroy(), resolve(Number(m[1]));
         });
         socket.on('error', reject);
-        const length = ['GET', 'HEAD'].includes(method) ? '' : 'Content-Length: 10\r\nContent-Type: application/json\r\n';
+        const length = ['GET', 'HEAD'].includes(method) ? '' : `Content-Length: ${body?.length ?? 10}\r\nContent-Type: application/json\r\n`;
         const more = Object.entries(fields).map(([k, v]) => `${k}: ${v}\r\n`).join('');
-        socket.write(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${length}${more}\r\n`);
+        socket.write(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${length}${more}\r\n${length === '' ? '' : (body ?? '')}`);
     });
 }
+/** The same for who may: something that is asked for is answered, whatever is missing in the body. */
+const asks = (r, key) => status(r.method, fill(r.path), bearer(key), '{}');
 const bearer = (key) => ({ Authorization: `Bearer ${key}` });
 
 test('the document has the routes', () => {
@@ -55,7 +57,7 @@ test('no key and a wrong key: nothing but what is for everybody', async () => {
     for (const r of routes) {
         const wrong = [{}, bearer('wrong'), bearer('dv_' + 'a'.repeat(43)), { 'X-Api-Key': keys.user + 'x' }, { Authorization: 'Basic ' + keys.user }, { Cookie: 'drover_session=' + 'a'.repeat(43) }];
         for (const fields of r.path === '/api/login' ? [] : wrong) {
-            const got = await status(r.method, fill(r.path), fields);
+            const got = await status(r.method, fill(r.path), fields, r.open ? '{}' : undefined);
             if (r.open) assert.notEqual(got, 401, `${r.method} ${r.path}`);
             else assert.equal(got, 401, `${r.method} ${r.path} with ${JSON.stringify(fields)}`);
         }
@@ -68,7 +70,7 @@ test('a key without the scope', async () => {
 
 test('a key that is no admin', async () => {
     for (const r of routes.filter((x) => !x.open && !own(x))) {
-        const got = await status(r.method, fill(r.path), bearer(keys.user));
+        const got = await asks(r, keys.user);
         if (r.admin) assert.equal(got, 403, `${r.method} ${r.path}`);
         else assert.ok(got !== 401 && got !== 403, `${r.method} ${r.path}: ${got}`);
     }
@@ -76,7 +78,7 @@ test('a key that is no admin', async () => {
 
 test('the right key', async () => {
     for (const r of routes.filter((x) => !own(x))) {
-        const got = await status(r.method, fill(r.path), bearer(keys.admin));
+        const got = await asks(r, keys.admin);
         assert.ok(got !== 401 && got !== 403, `${r.method} ${r.path}: ${got}`);
     }
 });
