@@ -184,7 +184,9 @@ static void a_long_prompt_stops_others_for_a_slice(void **state)
     wait_tokens(talks, 5);
     submit(s, comes);
     wait_end(comes);
+    pthread_mutex_lock(&talks->mutex);
     assert_true(talks->n_ids[0] < 400);
+    pthread_mutex_unlock(&talks->mutex);
     assert_int_equal(comes->progress, LONG / SLICE);
     for (int i = 0; i < comes->progress; i++) {
         assert_int_equal(comes->n_done[i], (i + 1) * SLICE);
