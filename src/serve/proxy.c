@@ -234,8 +234,7 @@ static void on_end(void *arg, dv_fetch *f, dv_fetch_end end, const char *why)
     dv__relay *p = x->relay;
     dv_err err = {0};
     if (end == DV_FETCH_OK) {
-        finish(x);
-        p = NULL;
+        finish(x); /* frees p */
         return;
     }
     if ((end == DV_FETCH_UNREACHABLE || end == DV_FETCH_BROKEN) && retry(x))
